@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The items inside handshake messages (docs/protocol.md section 5) and in-band messages (section 6):
+ * type, length, value; one grammar for both.
+ */
+#ifndef MINIVPN_PAYLOAD_H
+#define MINIVPN_PAYLOAD_H
+
+#include "minivpn/inner.h"
+#include "minivpn/verdict.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	PAYLOAD_SPIS_MAX = 16,
+	PAYLOAD_ADDRESSES_MAX = 4,
+	PAYLOAD_ROUTES_MAX = 128,
+	PAYLOAD_DNS_MAX = 4,
+	PAYLOAD_DOMAIN_BYTES = 254, /* 253 and NUL */
+	PAYLOAD_MTU_MIN = 1280,
+};
+
+enum payload_kind { PAYLOAD_INIT, PAYLOAD_RESPONSE };
+enum transport_wish { TRANSPORT_UDP = 0, TRANSPORT_ESP = 1 };
+enum refusal {
+	REFUSAL_NONE = 0,
+	REFUSAL_UNKNOWN_ITEM = 1,
+	REFUSAL_FULL = 2,
+	REFUSAL_VERSION_TOO_OLD = 3,
+	REFUSAL_KEY_ELSEWHERE = 4,
+};
+enum { PAYLOAD_FLAG_HEARS_IN_BAND = 1 };
+
+/**
+ * struct payload - what one end tells the other in a handshake message
+ * @spi, @spi_count:  the SPIs it will receive on, 1 to 16, all different, each at least 256
+ * @mtu:              largest inner packet it wants, at least 1280
+ * @workers:          1 to 16
+ * @flags:            PAYLOAD_FLAG_*
+ * @transport:        wish (Init) or decision (Response)
+ * @version:          highest protocol version it speaks
+ * @address, @route, @dns, @search_domain: configuration, in a server's Response only
+ * @seen_as:          the initiator's address and port as the responder sees it; none if absent
+ * @refusal:          if not REFUSAL_NONE, all else is absent and no session follows
+ * @refusal_detail:   for REFUSAL_UNKNOWN_ITEM: the item's type
+ * @unknown_critical: set by payload_parse() of an Init that has a critical item we do not know: its
+ *                    type (never 0); to be answered by REFUSAL_UNKNOWN_ITEM
+ * @impossible:       set by payload_parse(): configuration entries ignored because they cannot be
+ */
+struct payload {
+	uint32_t spi[PAYLOAD_SPIS_MAX];
+	uint8_t spi_count;
+	uint16_t mtu;
+	uint8_t workers;
+	uint32_t flags;
+	enum transport_wish transport;
+	uint8_t version;
+	struct prefix address[PAYLOAD_ADDRESSES_MAX];
+	uint8_t address_count;
+	struct prefix route[PAYLOAD_ROUTES_MAX];
+	uint8_t route_count;
+	struct address dns[PAYLOAD_DNS_MAX];
+	uint8_t dns_count;
+	char search_domain[PAYLOAD_DOMAIN_BYTES];
+	struct endpoint seen_as;
+	enum refusal refusal;
+	uint8_t refusal_detail;
+	uint8_t unknown_critical;
+	uint8_t impossible;
+};
+
+/**
+ * payload_parse() - read the items of a handshake message
+ * @bytes, @size: decrypted payload, padding included
+ * @kind:         which message it came in
+ * @from_server:  did a server make it?  Configuration items count only then
+ *
+ * Return: VERDICT_PASS; VERDICT_BAD_PAYLOAD (truncated item, wrong length, forbidden repeat, data
+ * behind the end item, no or bad SPIs); VERDICT_UNKNOWN_ITEM (unknown critical item: in an Init
+ * @ret_payload is filled as far as it could be read and @unknown_critical names it)
+ */
+enum verdict payload_parse(const uint8_t *bytes, size_t size, enum payload_kind kind,
+			   bool from_server, struct payload *ret_payload);
+
+/**
+ * payload_build() - the items as bytes, end item included if there is room behind them
+ * @room, @size: where to; the rest of @room is zeroed
+ *
+ * Return: bytes used before padding; more than @size if it does not fit (@room is then undefined), so
+ * that the caller can name the bytes over
+ */
+size_t payload_build(const struct payload *payload, enum payload_kind kind, uint8_t *room,
+		     size_t size);
+
+/* In-band messages: the payload of a dummy packet. */
+
+enum close_reason {
+	CLOSE_STOPPING = 0,
+	CLOSE_RESTARTING = 1,
+	CLOSE_KEY_REMOVED = 2,
+	CLOSE_KEY_ELSEWHERE = 3,
+};
+
+enum {
+	PING_BYTES = 8,
+	SOFTWARE_BYTES = 65,    /* 64 and NUL */
+	IN_BAND_MAX_BYTES = 96, /* any message of ours without padding */
+};
+
+/**
+ * struct in_band - what a dummy packet says; any of these may be absent
+ * @has_ping, @ping:   to be answered by a Pong with the same bytes
+ * @has_pong, @pong:   answer to our Ping
+ * @has_close, @close: the session ends (an unknown reason is taken as CLOSE_STOPPING)
+ * @rekey_please:      the other end wants a handshake
+ * @software:          name and version of the other end's software, empty if not told
+ */
+struct in_band {
+	bool has_ping, has_pong, has_close, rekey_please;
+	uint8_t ping[PING_BYTES], pong[PING_BYTES];
+	enum close_reason close;
+	char software[SOFTWARE_BYTES];
+};
+
+/**
+ * in_band_parse() - read the payload of a dummy packet
+ *
+ * Return: VERDICT_CONSUMED (also for an empty payload, a keepalive), VERDICT_FOREIGN_DUMMY (not ours:
+ * counted and still heard), VERDICT_IN_BAND_MALFORMED
+ */
+enum verdict in_band_parse(const uint8_t *bytes, size_t size, struct in_band *ret_message);
+
+/**
+ * in_band_build() - a message as bytes
+ * @room: at least IN_BAND_MAX_BYTES
+ *
+ * Return: bytes used, end item included; the caller may add zero bytes (path-MTU probe)
+ */
+size_t in_band_build(const struct in_band *message, uint8_t *room);
+
+#endif
