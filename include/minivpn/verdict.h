@@ -42,6 +42,7 @@
 	X(OVERLOAD, "overload", "over the budget for handshakes")                             \
 	/* the inner packet */                                                                \
 	X(NOT_IP, "not-ip", "inner packet is not IPv4 or IPv6, or its lengths are wrong")     \
+	X(BAD_OFFLOAD, "bad-offload", "the tun header does not fit its packet")               \
 	X(WRONG_SOURCE, "wrong-source", "inner source does not belong to that peer")          \
 	X(NO_ROUTE, "no-route", "no peer owns the destination")                               \
 	X(TOO_BIG, "too-big", "larger than the path; the sender was told")                    \
