@@ -18,6 +18,7 @@
 enum {
 	AEAD_NONCE_BYTES = 12,
 	AEAD_TAG_BYTES = 16,
+	AEAD_DESCRIPTION_BYTES = 48, /* room for what describe() writes, NUL included */
 };
 
 /**
@@ -46,20 +47,25 @@ struct aead_op {
 
 /**
  * struct aead - one implementation of the cipher
- * @name:          as the log, `minivpn status` and --aead say it
- * @context_bytes: memory a context wants, 64-byte aligned; 0 if it needs none
- * @start:         prepare a context (one for each thread); false if this machine cannot run it
+ * @name:          as --aead says it
+ * @context_bytes: memory a context wants, aligned as malloc() does; 0 if it needs none
+ * @start:         prepare a context (one for each thread); false, with nothing to stop, if this
+ *                 machine cannot run it
+ * @stop:          give back what @start took, and erase what a context knows of keys
+ * @describe:      library, version and code path of a started context, as the log and
+ *                 `minivpn status` say it; @ret_text has AEAD_DESCRIPTION_BYTES
  * @seal:          seal @n operations
  * @open:          open @n operations, each setting its own @ok; verifies before it reveals, or
  *                 wipes what it revealed
  * @seal_limit:    packets one key may seal
- * @forgery_limit: failed openings one key may see before it must go (RFC 9001 B.4 reckons the same
- *                 way; the protocol says 2^36)
+ * @forgery_limit: failed openings one key may see before it must go; as RFC 9001 section 6.6 has it
  */
 struct aead {
 	const char *name;
 	size_t context_bytes;
 	bool (*start)(void *context);
+	void (*stop)(void *context);
+	void (*describe)(const void *context, char *ret_text);
 	void (*seal)(void *context, struct aead_op *ops, size_t n);
 	void (*open)(void *context, struct aead_op *ops, size_t n);
 	uint64_t seal_limit;
@@ -67,7 +73,12 @@ struct aead {
 };
 
 /**
- * aead_self_test() - known answers (RFC 8439 2.8.2, RFC 7634 Appendix A), bad tags, odd lengths
+ * aead_self_test() - does this back-end give the right answers on this machine?
+ *
+ * Known answers (RFC 8439 2.8.2, RFC 7634 Appendix A), every length of text up to a few cipher
+ * blocks and some longer ones against libsodium's own, in batches and singly; and a flipped bit
+ * anywhere must be refused, alone and between good neighbours.  A few milliseconds.
+ *
  * @aead:    implementation under test
  * @context: started context of it
  *
