@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The table against a naive twin: a list of prefixes, searched from end to end. */
+#include "minivpn/allowed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+enum { PREFIXES = 400, LOOKUPS = 4000, ROUNDS = 20 };
+
+static struct allowed_entry entries[PREFIXES];
+static bool present[PREFIXES];
+static struct allowed_entry *buckets[64], *more_buckets[1024];
+
+/* Few different bits, so that prefixes nest and collide. */
+static struct address random_address(void)
+{
+	uint8_t b[16] = { 0xfd };
+
+	if (rand() % 2) {
+		b[0] = 10;
+		b[1] = (uint8_t)(rand() % 4);
+		b[2] = (uint8_t)(rand() % 4 * 64);
+		b[3] = (uint8_t)(rand() % 8);
+		return address_from_ipv4(b);
+	}
+	b[7] = (uint8_t)(rand() % 4);
+	b[8] = (uint8_t)(rand() % 4 * 64);
+	b[15] = (uint8_t)(rand() % 8);
+	return address_from_ipv6(b);
+}
+
+static struct prefix random_prefix(void)
+{
+	static const uint8_t lengths4[] = { 0, 8, 15, 16, 18, 24, 30, 32 };
+	static const uint8_t lengths6[] = { 0, 7, 48, 63, 64, 66, 126, 128 };
+	struct prefix p = { random_address(), 0 };
+
+	p.length = address_is_ipv4(&p.address) ? lengths4[rand() % 8] : lengths6[rand() % 8];
+	return prefix_network(&p);
+}
+
+static void *naive_lookup(const struct address *a)
+{
+	const struct allowed_entry *best = NULL;
+
+	for (size_t i = 0; i < PREFIXES; i++)
+		if (present[i] && prefix_contains(&entries[i].network, a) &&
+		    (!best || entries[i].network.length > best->network.length))
+			best = &entries[i];
+	return best ? best->owner : NULL;
+}
+
+static void agrees_with_naive_twin(void **state)
+{
+	unsigned seed = (unsigned)time(NULL);
+	struct allowed table;
+
+	(void)state;
+	print_message("seed %u\n", seed);
+	srand(seed);
+	allowed_init(&table, buckets, 64);
+	for (int round = 0; round < ROUNDS; round++) {
+		if (round == ROUNDS / 2)
+			allowed_rehash(&table, more_buckets, 1024);
+		for (size_t i = 0; i < PREFIXES; i++) {
+			struct allowed_entry *before;
+
+			if (present[i] && rand() % 3 == 0) {
+				allowed_remove(&table, &entries[i]);
+				present[i] = false;
+			} else if (!present[i] && rand() % 3) {
+				entries[i].network = random_prefix();
+				entries[i].owner = &entries[i];
+				before = allowed_insert(&table, &entries[i]);
+				if (before)
+					present[before - entries] = false;
+				present[i] = true;
+			}
+		}
+		for (int i = 0; i < LOOKUPS; i++) {
+			struct address a = random_address();
+
+			assert_ptr_equal(allowed_lookup(&table, &a), naive_lookup(&a));
+		}
+	}
+}
+
+static void removing_what_is_not_in_changes_nothing(void **state)
+{
+	struct allowed table;
+	struct allowed_entry *chains[64] = { NULL };
+	struct allowed_entry in = { 0 }, twin = { 0 };
+
+	(void)state;
+	allowed_init(&table, chains, 64);
+	assert_true(prefix_parse("10.0.0.0/8", &in.network));
+	in.owner = &in;
+	twin = in;
+	assert_null(allowed_insert(&table, &in));
+	allowed_remove(&table, &twin);
+	assert_ptr_equal(allowed_lookup(&table, &in.network.address), &in);
+	allowed_remove(&table, &in);
+	allowed_remove(&table, &in);
+	assert_null(allowed_lookup(&table, &in.network.address));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(agrees_with_naive_twin),
+		cmocka_unit_test(removing_what_is_not_in_changes_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
