@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The keeper: the process that the user started, once it has understood what it is to do.  It starts
+ * the other three (steward, resolver, network process), passes signals on, and stays until all that
+ * was done to the host is undone, whichever of them dies, and however.
+ */
+#ifndef HOST_KEEPER_H
+#define HOST_KEEPER_H
+
+#include "host/limits.h"
+#include "host/steward.h"
+
+/**
+ * struct household - what the keeper is to start
+ * @name:    the instance: /run/minivpn/NAME, usually the interface's name
+ * @limits:  for the steward
+ * @resolve: the resolver's whole life; @fd is SOCK_SEQPACKET, end of file ends it; NULL = none.
+ *           It starts without rights
+ * @network: the network process's whole life; starts with all rights and gives them up by itself
+ *           (sandbox.h).  It has to leave on SIGTERM (the only signal that it gets: the keeper turns
+ *           SIGINT and SIGHUP into it) and on end of file from @steward or @resolver_fd
+ * @context: handed to both
+ */
+struct household {
+	const char *name;
+	struct limits limits;
+	int (*resolve)(void *context, int fd);
+	int (*network)(void *context, struct steward *steward, int resolver_fd);
+	void *context;
+};
+
+/**
+ * keeper_run() - start everything, wait for its end, leave no trace
+ *
+ * First puts right what instances that were killed have left behind.  The caller must have no
+ * threads and no descriptor that it does not want its children to have.
+ *
+ * Return: exit status: the network process's, or 1 when something died; what happened is logged
+ */
+int keeper_run(const struct household *household);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A plan as a list of single steps in the order in which to take them.  Undoing is the same list
+ * backwards, so nothing that is done can be forgotten in undoing; and what is different between two
+ * plans is what is in one list and not in the other.
+ */
+#ifndef HOST_STEPS_H
+#define HOST_STEPS_H
+
+#include "host/plan.h"
+
+enum {
+	STEPS_OWN_MAX = 48, /* own addresses whose connections keep their way */
+	STEPS_MAX = 320,
+	STEP_SYSCTL_BYTES = 64,
+
+	/* Marks our routes and policy rules, so that they can be told from other people's. */
+	STEP_PROTOCOL = 109,
+
+	/* Priorities of our policy rules; a later tunnel's stand behind an earlier one's. */
+	STEP_PRIORITY_MARK = 30000,
+	STEP_PRIORITY_OWN = 30001,
+	STEP_PRIORITY_LOCAL = 30002,
+	STEP_PRIORITY_TUNNEL = 30003,
+	STEP_PRIORITY_END = 30009,
+
+	/* Each tunnel has a routing table of its own: this and the interface's index. */
+	STEP_TABLE_BASE = 0x6d760000,
+	STEP_TABLE_MAIN = 254, /* RT_TABLE_MAIN */
+};
+
+enum step_kind {
+	STEP_NONE,
+	STEP_LINK,     /* MTU, no addresses of its own accord, up */
+	STEP_ADDRESS,  /* an address of the interface */
+	STEP_FIREWALL, /* the table of ours, whole */
+	STEP_SYSCTL,   /* a setting below /proc/sys */
+	STEP_ROUTE,    /* a route into the tunnel */
+	STEP_RULE,     /* a policy rule */
+	STEP_KIND_COUNT
+};
+
+/** struct step_rule - a policy rule */
+struct step_rule {
+	uint8_t family;      /* 4 or 6 */
+	uint8_t local_only;  /* 1: of the routes found, those with a prefix longer than 0 count */
+	uint32_t priority;   /* STEP_PRIORITY_* */
+	uint32_t mark;       /* matches only packets with this mark; 0 = any */
+	struct address from; /* matches only packets from here; none = any */
+	uint32_t table;      /* look here; 0 = go on at @target */
+	uint32_t target;     /* a later priority; 0 and no @table: the rule is such a target */
+};
+
+/** struct step_route - a route into the tunnel */
+struct step_route {
+	struct prefix network;
+	uint32_t table;
+};
+
+/** struct step_sysctl - a setting that has to have a value; @before is filled in when it is taken */
+struct step_sysctl {
+	char key[STEP_SYSCTL_BYTES]; /* below /proc/sys, with slashes */
+	int32_t value, before;
+};
+
+/** struct step - one change to the host; unused bytes are zero, so that memcmp() compares */
+struct step {
+	uint32_t kind; /* enum step_kind */
+	char interface[PLAN_INTERFACE_BYTES];
+	union {
+		uint16_t mtu;
+		struct prefix address;
+		struct step_sysctl sysctl;
+		struct step_route route;
+		struct step_rule rule;
+	};
+};
+
+/** struct steps - a list of steps */
+struct steps {
+	uint32_t count;
+	struct step step[STEPS_MAX];
+};
+
+/**
+ * steps_of_plan() - how to get there
+ * @plan:      one that plan_check() has nothing against
+ * @table:     routing table for the tunnel's routes if it needs policy rules
+ * @own:       the host's own addresses: connections that come in there are answered from there
+ * @own_count: at most STEPS_OWN_MAX count
+ * @ret_steps: the list; always fits.  Settings (STEP_SYSCTL) are those that a plan always needs;
+ *             what router advertisements need in addition is up to who knows the interfaces
+ */
+void steps_of_plan(const struct plan *plan, uint32_t table, const struct address *own,
+		   size_t own_count, struct steps *ret_steps);
+
+/** steps_find() - the step of the list that equals @step, or NULL */
+const struct step *steps_find(const struct steps *steps, const struct step *step);
+
+/** step_outlives_tun() - would it stay if the tun device and all our processes vanished? */
+bool step_outlives_tun(const struct step *step);
+
+/** step_check() - can this be a step?  For one that was read from a file: NULL, or what is wrong */
+const char *step_check(const struct step *step);
+
+enum { STEP_TEXT_BYTES = 160 };
+
+/** step_print() - what the step does: "route 10.0.0.0/8 into minivpn0"; returns @ret_text */
+char *step_print(const struct step *step, char ret_text[STEP_TEXT_BYTES]);
+
+#endif
