@@ -60,7 +60,8 @@ struct fragments {
  * @inner:  what inner_parse() found in it
  * @mtu:    longest fragment in bytes
  *
- * Return: false if it may not or cannot be: IPv6, DF set, or an @mtu below IPV4_MTU_MIN
+ * Return: false if it may not or cannot be, IPv6, DF set, an @mtu below IPV4_MTU_MIN, an offset that
+ * would leave the 64 KiB of a datagram; or if it need not be, being no longer than @mtu
  */
 bool fragments_begin(struct fragments *f, const uint8_t *packet, const struct inner *inner,
 		     uint32_t mtu);

@@ -60,6 +60,32 @@ static inline be64 be64_from(uint64_t v)
 			 low.b[3] } };
 }
 
+/* The same for fields that are reached by their offset in somebody else's header. */
+
+static inline uint16_t wire_u16(const uint8_t *at)
+{
+	return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+static inline uint32_t wire_u32(const uint8_t *at)
+{
+	return (uint32_t)wire_u16(at) << 16 | wire_u16(at + 2);
+}
+
+static inline void wire_put_u16(uint8_t *at, uint32_t value)
+{
+	be16 w = be16_from((uint16_t)value);
+
+	memcpy(at, &w, sizeof(w));
+}
+
+static inline void wire_put_u32(uint8_t *at, uint32_t value)
+{
+	be32 w = be32_from(value);
+
+	memcpy(at, &w, sizeof(w));
+}
+
 /**
  * struct reader - a cursor over bytes that came from somewhere else
  * @at:   next byte to read
