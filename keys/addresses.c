@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "keys/addresses.h"
+
+#include "minivpn/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void networks_random(const uint8_t *random, struct prefix *ret_ipv4, struct prefix *ret_ipv6)
+{
+	enum { KUBERNETES = 244 }; /* 10.244.0.0/16, many clusters' pods */
+	uint8_t ipv4[4] = { 10, (uint8_t)(128 | random[0]), random[1], 0 };
+	uint8_t ipv6[16] = { 0xfd };
+
+	if (ipv4[1] == KUBERNETES)
+		ipv4[1]++;
+	memcpy(ipv6 + 1, random + 2, 5);
+	*ret_ipv4 = (struct prefix){ address_from_ipv4(ipv4), 24 };
+	*ret_ipv6 = (struct prefix){ address_from_ipv6(ipv6), 64 };
+}
+
+/* The last 32 bits of an address, or as many of them as are the host's in @network. */
+static uint32_t host_number(const struct prefix *network, const struct address *a)
+{
+	unsigned host_bits = (address_is_ipv4(a) ? 32u : 128u) - network->length;
+	be32 low;
+	uint32_t number;
+
+	memcpy(&low, a->b + 12, sizeof(low));
+	number = be32_to(low);
+	return host_bits >= 32 ? number : number & (((uint32_t)1 << host_bits) - 1);
+}
+
+/* How many hosts it has, from 1; the broadcast address is none. */
+static uint32_t last_host(const struct prefix *network)
+{
+	bool ipv4 = address_is_ipv4(&network->address);
+	unsigned host_bits = (ipv4 ? 32u : 128u) - network->length;
+
+	if (host_bits >= 32)
+		return UINT32_MAX - 1;
+	return ((uint32_t)1 << host_bits) - (ipv4 && host_bits > 1 ? 2 : 1);
+}
+
+struct prefix network_host(const struct prefix *network, uint32_t number)
+{
+	struct prefix host = prefix_network(network);
+	be32 low;
+
+	memcpy(&low, host.address.b + 12, sizeof(low));
+	low = be32_from(be32_to(low) | number);
+	memcpy(host.address.b + 12, &low, sizeof(low));
+	return host;
+}
+
+unsigned networks_of(const struct keytext *keys, size_t count, struct prefix *ret_networks)
+{
+	unsigned networks = 0, known;
+	struct prefix network;
+
+	for (size_t i = 0; i < count; i++) {
+		for (unsigned a = 0; a < keys[i].address_count; a++) {
+			network = prefix_network(&keys[i].address[a]);
+			for (known = 0; known < networks; known++)
+				if (address_equal(&ret_networks[known].address, &network.address) &&
+				    ret_networks[known].length == network.length)
+					break;
+			if (known == networks && networks < NETWORKS_MAX)
+				ret_networks[networks++] = network;
+		}
+	}
+	return networks;
+}
+
+bool network_next_free(const struct prefix *network, const struct keytext *keys, size_t count,
+		       struct prefix *ret_address)
+{
+	/* @count * KEY_ADDRESSES_MAX addresses can take no more than so many of the lowest hosts. */
+	size_t span = count * KEY_ADDRESSES_MAX + 3, number;
+	bool *taken = calloc(span, sizeof(*taken)), found;
+	const struct prefix *address;
+
+	if (!taken)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		for (unsigned a = 0; a < keys[i].address_count; a++) {
+			address = &keys[i].address[a];
+			if (!prefix_contains(network, &address->address))
+				continue;
+			number = host_number(network, &address->address);
+			if (number < span)
+				taken[number] = true;
+		}
+	}
+	for (number = 2; number < span && taken[number];)
+		number++;
+	found = number < span && number <= last_host(network);
+	if (found)
+		*ret_address = network_host(network, (uint32_t)number);
+	free(taken);
+	return found;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "keys/keyfile.h"
+
+#include "keys/addresses.h"
+#include "scope.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+char *keyfile_complaint_print(const struct keyfile_complaint *complaint, char *ret_text)
+{
+	if (complaint->what.line)
+		snprintf(ret_text, KEYFILE_COMPLAINT_BYTES, "%s:%u: %s", complaint->path,
+			 complaint->what.line, complaint->what.text);
+	else
+		snprintf(ret_text, KEYFILE_COMPLAINT_BYTES, "%s: %s", complaint->path,
+			 complaint->what.text);
+	return ret_text;
+}
+
+/* Every way out with an error passes here: names the file, keeps the errno. */
+__attribute__((format(printf, 4, 5))) static int refuse(struct keyfile_complaint *ret_complaint,
+							const char *path, int error,
+							const char *format, ...)
+{
+	char text[COMPLAINT_TEXT_BYTES];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s", path);
+	complain(&ret_complaint->what, 0, "%s", text);
+	return -error;
+}
+
+/* Root reads the file of the person who called sudo: keys are made without it. */
+static bool is_called_by(uid_t owner)
+{
+	const char *caller = geteuid() == 0 ? secure_getenv("SUDO_UID") : NULL;
+	unsigned long uid;
+	char *end;
+
+	if (!caller || !*caller)
+		return false;
+	uid = strtoul(caller, &end, 10);
+	return !*end && uid == owner;
+}
+
+static int check_safe(int fd, const char *path, struct keyfile_complaint *ret_complaint)
+{
+	struct stat s;
+
+	if (fstat(fd, &s) < 0)
+		return refuse(ret_complaint, path, errno, "cannot be examined: %s",
+			      strerror(errno));
+	if (!S_ISREG(s.st_mode))
+		return refuse(ret_complaint, path, EINVAL, "is not a file, expected a key file");
+	if (s.st_uid != 0 && s.st_uid != geteuid() && !is_called_by(s.st_uid))
+		return refuse(ret_complaint, path, EPERM,
+			      "belongs to user %u, expected user %u or root: whoever owns it could "
+			      "change the key",
+			      s.st_uid, geteuid());
+	if (s.st_mode & (S_IRWXG | S_IRWXO))
+		return refuse(ret_complaint, path, EPERM,
+			      "has mode %04o, expected 0600: others could have read the key. Make "
+			      "a new one, or, if nobody did: chmod 600 '%s'",
+			      s.st_mode & 07777, path);
+	if (s.st_size > KEYFILE_BYTES_MAX)
+		return refuse(ret_complaint, path, EFBIG,
+			      "has %lld bytes, expected at most %d: it is no key file",
+			      (long long)s.st_size, KEYFILE_BYTES_MAX);
+	return 0;
+}
+
+/* Reads to the end, or to one byte more than a key file may have. */
+static ssize_t read_all(int fd, char *room, size_t size)
+{
+	size_t have = 0;
+	ssize_t n;
+
+	while (have < size) {
+		n = read(fd, room + have, size - have);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			break;
+		if (n > 0)
+			have += (size_t)n;
+	}
+	return (ssize_t)have;
+}
+
+static int read_text(int fd, const char *path, struct keytext *ret_key,
+		     struct keyfile_complaint *ret_complaint)
+{
+	char *text = sodium_malloc(KEYFILE_BYTES_MAX + 1); /* locked, and wiped by sodium_free() */
+	ssize_t bytes;
+	int r = 0;
+
+	if (!text)
+		return refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
+	bytes = read_all(fd, text, KEYFILE_BYTES_MAX + 1);
+	if (bytes < 0)
+		r = refuse(ret_complaint, path, (int)-bytes, "cannot be read: %s",
+			   strerror((int)-bytes));
+	else if (bytes > KEYFILE_BYTES_MAX)
+		r = refuse(ret_complaint, path, EFBIG, "has more than %d bytes: it is no key file",
+			   KEYFILE_BYTES_MAX);
+	else if (bytes == 0)
+		r = refuse(ret_complaint, path, EINVAL, "is empty, expected a key file");
+	else if (!keytext_parse(text, (size_t)bytes, ret_key, &ret_complaint->what)) {
+		snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s", path);
+		r = -EINVAL;
+	}
+	sodium_free(text);
+	return r;
+}
+
+int keyfile_read(const char *path, struct keytext *ret_key, struct keyfile_complaint *ret_complaint)
+{
+	/* Not blocking: a pipe of that name must not hold us up before it is refused. */
+	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	int r;
+
+	if (fd < 0 && errno == ELOOP)
+		return refuse(ret_complaint, path, ELOOP,
+			      "is a symbolic link, expected the key file itself");
+	if (fd < 0 && errno == ENOENT)
+		return refuse(ret_complaint, path, ENOENT,
+			      "does not exist, expected a key file (minivpn-keygen makes one)");
+	if (fd < 0)
+		return refuse(ret_complaint, path, errno, "cannot be opened: %s", strerror(errno));
+	r = check_safe(fd, path, ret_complaint);
+	if (r < 0)
+		return r;
+	return read_text(fd, path, ret_key, ret_complaint);
+}
+
+/* ---- Writing ---- */
+
+static int write_all(int fd, const char *text, size_t bytes)
+{
+	ssize_t n;
+
+	while (bytes > 0) {
+		n = write(fd, text, bytes);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		text += n;
+		bytes -= (size_t)n;
+	}
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* The folder a path is in, to be synced when a name in it is new. */
+static int open_folder_of(const char *path)
+{
+	scoped_memory char *copy = strdup(path);
+	char *slash = copy ? strrchr(copy, '/') : NULL;
+
+	if (!copy)
+		return -ENOMEM;
+	if (slash == copy)
+		slash++;
+	if (slash)
+		*slash = '\0';
+	return open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* A file without a name gets one when it is whole: linkat() never replaces anything. */
+static int write_nameless(const char *path, int folder, const char *text, size_t bytes)
+{
+	scoped_fd fd = openat(folder, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+	char link[64];
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, text, bytes);
+	if (r < 0)
+		return r;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+/* For file systems that have no nameless files: made exclusively, removed when not whole. */
+static int write_named(const char *path, const char *text, size_t bytes)
+{
+	scoped_fd fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, text, bytes);
+	if (r < 0)
+		unlink(path);
+	return r;
+}
+
+static int write_text(const char *path, const char *text, size_t bytes)
+{
+	scoped_fd folder = open_folder_of(path);
+	int r;
+
+	if (folder < 0)
+		return -errno;
+	r = write_nameless(path, folder, text, bytes);
+	if (r < 0 && r != -EEXIST)
+		r = write_named(path, text, bytes);
+	if (r == 0)
+		fsync(folder);
+	return r;
+}
+
+int keyfile_write(const char *path, const struct keytext *key,
+		  struct keyfile_complaint *ret_complaint)
+{
+	char *text = sodium_malloc(KEYTEXT_BYTES);
+	int r;
+
+	if (!text)
+		return refuse(ret_complaint, path, ENOMEM, "cannot be written: out of memory");
+	r = write_text(path, text, keytext_print(key, text));
+	sodium_free(text);
+	if (r == -EEXIST)
+		return refuse(ret_complaint, path, EEXIST,
+			      "exists already, and a key is never overwritten");
+	if (r < 0)
+		return refuse(ret_complaint, path, -r, "cannot be written: %s", strerror(-r));
+	return 0;
+}
+
+/* ---- Folders ---- */
+
+static int is_key_name(const struct dirent *entry)
+{
+	size_t bytes = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && bytes > 4 &&
+	       strcmp(entry->d_name + bytes - 4, ".key") == 0;
+}
+
+static bool shares_address(const struct keytext *a, const struct keytext *b)
+{
+	for (unsigned i = 0; i < a->address_count; i++)
+		for (unsigned j = 0; j < b->address_count; j++)
+			if (address_equal(&a->address[i].address, &b->address[j].address))
+				return true;
+	return false;
+}
+
+/* What two keys of one server may not have in common; NULL if nothing. */
+static const char *in_common(const struct keytext *a, const struct keytext *b)
+{
+	if (psk_equal(&a->psk, &b->psk))
+		return "key";
+	if (strcmp(a->name, b->name) == 0)
+		return "name";
+	return shares_address(a, b) ? "address" : NULL;
+}
+
+static int read_entry(const char *path, const char *name, struct keyfolder *folder,
+		      struct keyfile_complaint *ret_complaint)
+{
+	struct keytext *key = &folder->key[folder->count];
+	scoped_memory char *file = NULL;
+	const char *same;
+	int r;
+
+	if (asprintf(&file, "%s/%s", path, name) < 0)
+		return refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
+	r = keyfile_read(file, key, ret_complaint);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < folder->count; i++) {
+		same = in_common(key, &folder->key[i]);
+		if (same)
+			return refuse(ret_complaint, file, EINVAL,
+				      "has the same %s as '%s', expected one of its own", same,
+				      folder->file[i]);
+	}
+	snprintf(folder->file[folder->count++], sizeof(*folder->file), "%s", name);
+	return 0;
+}
+
+int keyfolder_read(const char *path, struct keyfolder *ret_folder,
+		   struct keyfile_complaint *ret_complaint)
+{
+	struct keyfolder folder = { 0 };
+	struct dirent **entry;
+	int entries = scandir(path, &entry, is_key_name, alphasort), r = 0;
+
+	if (entries < 0)
+		return refuse(ret_complaint, path, errno, "cannot be read: %s", strerror(errno));
+	if (entries > 0) {
+		folder.key = sodium_allocarray((size_t)entries, sizeof(*folder.key));
+		folder.file = calloc((size_t)entries, sizeof(*folder.file));
+		if (!folder.key || !folder.file)
+			r = refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
+	}
+	for (int i = 0; i < entries; i++) {
+		if (r == 0)
+			r = read_entry(path, entry[i]->d_name, &folder, ret_complaint);
+		free(entry[i]);
+	}
+	free(entry);
+	if (r < 0) {
+		keyfolder_release(&folder);
+		return r;
+	}
+	*ret_folder = folder;
+	return 0;
+}
+
+void keyfolder_release(struct keyfolder *folder)
+{
+	sodium_free(folder->key);
+	free(folder->file);
+	*folder = (struct keyfolder){ 0 };
+}
+
+int keyfolder_open(const char *path, struct keyfile_complaint *ret_complaint)
+{
+	scoped_fd fd = -1;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return refuse(ret_complaint, path, errno, "cannot be made: %s", strerror(errno));
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return refuse(ret_complaint, path, errno, "cannot be opened as a folder: %s",
+			      strerror(errno));
+	if (flock(fd, LOCK_EX) < 0)
+		return refuse(ret_complaint, path, errno, "cannot be locked: %s", strerror(errno));
+	return take_fd(&fd);
+}
+
+int keyfolder_address(const struct keyfolder *folder, const unsigned char *random,
+		      struct keytext *key)
+{
+	struct prefix network[NETWORKS_MAX];
+	unsigned count = networks_of(folder->key, folder->count, network);
+
+	if (count == 0) {
+		networks_random(random, &network[0], &network[1]);
+		count = 2;
+	}
+	for (unsigned i = 0; i < count && i < KEY_ADDRESSES_MAX; i++) {
+		if (!network_next_free(&network[i], folder->key, folder->count, &key->address[i]))
+			return -ENOSPC;
+		key->address_count = i + 1;
+	}
+	return 0;
+}

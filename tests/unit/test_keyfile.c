@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "keys/addresses.h"
+#include "keys/keyfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[64], path[PATH_MAX];
+static struct keyfile_complaint complaint;
+
+static const char *in_folder(const char *name)
+{
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return path;
+}
+
+static int make_folder(void **state)
+{
+	(void)state;
+	strcpy(folder, "/tmp/test_keyfile.XXXXXX");
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+	return system(command);
+}
+
+static struct keytext key_named(const char *name, uint8_t byte)
+{
+	struct keytext key = { 0 };
+
+	strcpy(key.name, name);
+	memset(&key.psk, byte, sizeof(key.psk));
+	return key;
+}
+
+static void what_is_written_reads_back(void **state)
+{
+	struct keytext key = key_named("a", 1), again;
+	struct stat s;
+
+	(void)state;
+	umask(0);
+	assert_int_equal(keyfile_write(in_folder("a.key"), &key, &complaint), 0);
+	assert_int_equal(stat(path, &s), 0);
+	assert_int_equal(s.st_mode & 07777, 0600);
+	assert_int_equal(keyfile_read(path, &again, &complaint), 0);
+	assert_memory_equal(&key, &again, sizeof(key));
+	/* never overwritten */
+	assert_int_equal(keyfile_write(path, &key, &complaint), -EEXIST);
+	assert_non_null(strstr(complaint.what.text, "exists already"));
+}
+
+static void unsafe_files_are_refused(void **state)
+{
+	struct keytext key = key_named("a", 1), again = key_named("untouched", 2);
+	char shown[KEYFILE_COMPLAINT_BYTES], link[PATH_MAX];
+
+	(void)state;
+	assert_int_equal(keyfile_read(in_folder("a.key"), &again, &complaint), -ENOENT);
+	assert_int_equal(keyfile_write(path, &key, &complaint), 0);
+	for (mode_t bit = 1; bit <= 0040; bit <<= 1) {
+		assert_int_equal(chmod(path, 0600 | bit), 0);
+		assert_int_equal(keyfile_read(path, &again, &complaint), -EPERM);
+	}
+	assert_non_null(strstr(keyfile_complaint_print(&complaint, shown), "a.key: has mode 0640"));
+	assert_int_equal(chmod(path, 0600), 0);
+
+	strcpy(link, in_folder("link"));
+	assert_int_equal(symlink(in_folder("a.key"), link), 0);
+	assert_int_equal(keyfile_read(link, &again, &complaint), -ELOOP);
+	assert_int_equal(mkfifo(in_folder("fifo"), 0600), 0);
+	assert_int_equal(keyfile_read(path, &again, &complaint), -EINVAL);
+	assert_int_equal(keyfile_read(folder, &again, &complaint), -EINVAL);
+	if (geteuid() == 0) {
+		assert_int_equal(chown(in_folder("a.key"), 12345, -1), 0);
+		assert_int_equal(keyfile_read(path, &again, &complaint), -EPERM);
+		setenv("SUDO_UID", "12345", 1);
+		assert_int_equal(keyfile_read(path, &again, &complaint), 0);
+		setenv("SUDO_UID", "12346", 1);
+		again = key_named("untouched", 2);
+		assert_int_equal(keyfile_read(path, &again, &complaint), -EPERM);
+		unsetenv("SUDO_UID");
+	}
+	assert_string_equal(again.name, "untouched");
+}
+
+static void write_raw(const char *name, const char *text, size_t bytes)
+{
+	int fd = open(in_folder(name), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_int_equal(write(fd, text, bytes), bytes);
+	close(fd);
+}
+
+static void sizes_are_bounded(void **state)
+{
+	static char text[KEYFILE_BYTES_MAX + 1];
+	struct keytext again;
+
+	(void)state;
+	write_raw("empty", "", 0);
+	assert_int_equal(keyfile_read(path, &again, &complaint), -EINVAL);
+	assert_non_null(strstr(complaint.what.text, "is empty"));
+	memset(text, '\n', sizeof(text));
+	write_raw("large", text, sizeof(text));
+	assert_int_equal(keyfile_read(path, &again, &complaint), -EFBIG);
+	write_raw("comments", text, sizeof(text) - 1);
+	assert_int_equal(keyfile_read(path, &again, &complaint), -EINVAL);
+	assert_non_null(strstr(complaint.what.text, "no line 'name"));
+}
+
+static void a_line_is_named(void **state)
+{
+	char shown[KEYFILE_COMPLAINT_BYTES];
+	struct keytext again;
+
+	(void)state;
+	write_raw("a.key", "# x\nnaem = a\n", 13);
+	assert_int_equal(keyfile_read(path, &again, &complaint), -EINVAL);
+	assert_non_null(strstr(keyfile_complaint_print(&complaint, shown),
+			       "a.key:2: 'naem' is unknown, expected name"));
+}
+
+static void folders_hold_different_keys(void **state)
+{
+	struct keytext a = key_named("a", 1), b = key_named("b", 2);
+	struct keyfolder keys;
+
+	(void)state;
+	assert_true(interface_address_parse("10.0.0.2", &a.address[0]));
+	a.address_count = 1;
+	assert_int_equal(keyfolder_read(folder, &keys, &complaint), 0);
+	assert_int_equal(keys.count, 0);
+	keyfolder_release(&keys);
+
+	assert_int_equal(keyfile_write(in_folder("b.key"), &b, &complaint), 0);
+	assert_int_equal(keyfile_write(in_folder("a.key"), &a, &complaint), 0);
+	write_raw("README", "x", 1);
+	write_raw(".hidden.key", "x", 1);
+	assert_int_equal(keyfolder_read(folder, &keys, &complaint), 0);
+	assert_int_equal(keys.count, 2);
+	assert_string_equal(keys.key[0].name, "a");
+	assert_string_equal(keys.file[1], "b.key");
+	keyfolder_release(&keys);
+
+	b = key_named("c", 1);
+	assert_int_equal(keyfile_write(in_folder("c.key"), &b, &complaint), 0);
+	assert_int_equal(keyfolder_read(folder, &keys, &complaint), -EINVAL);
+	assert_non_null(strstr(complaint.what.text, "same key as 'a.key'"));
+	unlink(path);
+	b = key_named("b", 3);
+	assert_int_equal(keyfile_write(in_folder("c.key"), &b, &complaint), 0);
+	assert_int_equal(keyfolder_read(folder, &keys, &complaint), -EINVAL);
+	assert_non_null(strstr(complaint.what.text, "same name as 'b.key'"));
+	unlink(path);
+	b = key_named("c", 3);
+	b.address[b.address_count++] = a.address[0];
+	assert_int_equal(keyfile_write(in_folder("c.key"), &b, &complaint), 0);
+	assert_int_equal(keyfolder_read(folder, &keys, &complaint), -EINVAL);
+	assert_non_null(strstr(complaint.path, "c.key"));
+	assert_non_null(strstr(complaint.what.text, "same address as 'a.key'"));
+}
+
+int main(void)
+{
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+	const struct CMUnitTest tests[] = {
+		IN_FOLDER(what_is_written_reads_back),  IN_FOLDER(unsafe_files_are_refused),
+		IN_FOLDER(sizes_are_bounded),           IN_FOLDER(a_line_is_named),
+		IN_FOLDER(folders_hold_different_keys),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
