@@ -16,7 +16,7 @@
 enum {
 	PAYLOAD_SPIS_MAX = 16,
 	PAYLOAD_ADDRESSES_MAX = 4,
-	PAYLOAD_ROUTES_MAX = 128,
+	PAYLOAD_ROUTES_MAX = 131, /* beside one SPI no more fit into a Response */
 	PAYLOAD_DNS_MAX = 4,
 	PAYLOAD_DOMAIN_BYTES = 254, /* 253 and NUL */
 	PAYLOAD_MTU_MIN = 1280,
@@ -36,18 +36,23 @@ enum { PAYLOAD_FLAG_HEARS_IN_BAND = 1 };
 /**
  * struct payload - what one end tells the other in a handshake message
  * @spi, @spi_count:  the SPIs it will receive on, 1 to 16, all different, each at least 256
- * @mtu:              largest inner packet it wants, at least 1280
+ * @mtu:              largest inner packet it wants, at least 1280; UINT16_MAX if it did not say
  * @workers:          1 to 16
- * @flags:            PAYLOAD_FLAG_*
+ * @flags:            PAYLOAD_FLAG_*; bits we do not know are cleared
  * @transport:        wish (Init) or decision (Response)
  * @version:          highest protocol version it speaks
  * @address, @route, @dns, @search_domain: configuration, in a server's Response only
  * @seen_as:          the initiator's address and port as the responder sees it; none if absent
- * @refusal:          if not REFUSAL_NONE, all else is absent and no session follows
+ * @refusal:          if not REFUSAL_NONE, all else is absent and no session follows; may be a reason
+ *                    that a later version added
  * @refusal_detail:   for REFUSAL_UNKNOWN_ITEM: the item's type
- * @unknown_critical: set by payload_parse() of an Init that has a critical item we do not know: its
- *                    type (never 0); to be answered by REFUSAL_UNKNOWN_ITEM
+ * @unknown_critical: set by payload_parse(): type of the first critical item we do not know, else 0;
+ *                    in an Init it is to be answered by REFUSAL_UNKNOWN_ITEM
  * @impossible:       set by payload_parse(): configuration entries ignored because they cannot be
+ *
+ * What has been parsed is complete: an absent item has its default here.  In what is to be built, a
+ * field that is zero (mtu, workers, flags, transport, version) is not written, and the reader takes
+ * the default.
  */
 struct payload {
 	uint32_t spi[PAYLOAD_SPIS_MAX];
@@ -68,33 +73,45 @@ struct payload {
 	enum refusal refusal;
 	uint8_t refusal_detail;
 	uint8_t unknown_critical;
-	uint8_t impossible;
+	uint16_t impossible;
 };
 
 /**
  * payload_parse() - read the items of a handshake message
  * @bytes, @size: decrypted payload, padding included
  * @kind:         which message it came in
- * @from_server:  did a server make it?  Configuration items count only then
+ * @from_server:  did a server make it?  Configuration items count only in its Response
+ * @ret_payload:  filled on VERDICT_PASS and VERDICT_UNKNOWN_ITEM
  *
- * Return: VERDICT_PASS; VERDICT_BAD_PAYLOAD (truncated item, wrong length, forbidden repeat, data
- * behind the end item, no or bad SPIs); VERDICT_UNKNOWN_ITEM (unknown critical item: in an Init
- * @ret_payload is filled as far as it could be read and @unknown_critical names it)
+ * Return: VERDICT_PASS; VERDICT_BAD_PAYLOAD (truncated item, wrong length, value out of its range,
+ * forbidden repeat, data behind the end item, no or bad SPIs, a refusal that is not alone); or, in
+ * an otherwise good message, VERDICT_UNKNOWN_ITEM for a critical item we do not know
  */
 enum verdict payload_parse(const uint8_t *bytes, size_t size, enum payload_kind kind,
 			   bool from_server, struct payload *ret_payload);
 
 /**
- * payload_build() - the items as bytes, end item included if there is room behind them
- * @room, @size: where to; the rest of @room is zeroed
+ * payload_build() - the items as bytes, and zeros after them
+ * @payload: what to say; a refusal is said alone
+ * @kind:    configuration is written only into a Response
+ * @room:    where to, all of it; the zeros are the end item and the padding at once
+ * @size:    bytes of @room
  *
- * Return: bytes used before padding; more than @size if it does not fit (@room is then undefined), so
- * that the caller can name the bytes over
+ * Return: bytes of the items; more than @size if they do not fit (@room is then undefined), so that
+ * the caller can name the bytes over
  */
 size_t payload_build(const struct payload *payload, enum payload_kind kind, uint8_t *room,
 		     size_t size);
 
-/* In-band messages: the payload of a dummy packet. */
+/**
+ * payload_forced_down() - do both ends speak a newer version than the one in use?
+ *
+ * Then somebody between them forced it down, and the handshake has to fail loudly.
+ */
+bool payload_forced_down(const struct payload *ours, const struct payload *theirs,
+			 uint8_t version_in_use);
+
+/* In-band messages: what a dummy packet (ESP next header 59) carries. */
 
 enum close_reason {
 	CLOSE_STOPPING = 0,
@@ -110,7 +127,7 @@ enum {
 };
 
 /**
- * struct in_band - what a dummy packet says; any of these may be absent
+ * struct in_band - what a dummy packet says; any of these may be absent; of a repeat the last counts
  * @has_ping, @ping:   to be answered by a Pong with the same bytes
  * @has_pong, @pong:   answer to our Ping
  * @has_close, @close: the session ends (an unknown reason is taken as CLOSE_STOPPING)
@@ -126,6 +143,8 @@ struct in_band {
 
 /**
  * in_band_parse() - read the payload of a dummy packet
+ * @bytes, @size: the payload, padding included
+ * @ret_message:  filled on VERDICT_CONSUMED
  *
  * Return: VERDICT_CONSUMED (also for an empty payload, a keepalive), VERDICT_FOREIGN_DUMMY (not ours:
  * counted and still heard), VERDICT_IN_BAND_MALFORMED
@@ -134,7 +153,8 @@ enum verdict in_band_parse(const uint8_t *bytes, size_t size, struct in_band *re
 
 /**
  * in_band_build() - a message as bytes
- * @room: at least IN_BAND_MAX_BYTES
+ * @message: its software, if any, is 1 to 64 printable ASCII characters
+ * @room:    at least IN_BAND_MAX_BYTES
  *
  * Return: bytes used, end item included; the caller may add zero bytes (path-MTU probe)
  */
