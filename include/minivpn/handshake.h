@@ -8,6 +8,7 @@
 #define MINIVPN_HANDSHAKE_H
 
 #include "minivpn/key.h"
+#include "minivpn/noise.h"
 #include "minivpn/payload.h"
 #include "minivpn/verdict.h"
 
@@ -20,11 +21,12 @@ enum {
 	INIT_PAYLOAD_BYTES = 944,
 	RESPONSE_MAX_BYTES = 988,
 	RESPONSE_PAYLOAD_MAX_BYTES = 928,
+	RESPONSE_PAYLOAD_STEP = 32, /* what its payload is padded to a multiple of */
 	RESPONSE_HEAD_BYTES = 44,
 	RETRY_BYTES = 48,
 	HINT_BYTES = 8,
 	COOKIE_BYTES = 16,
-	EPHEMERAL_BYTES = 32,
+	EPHEMERAL_BYTES = NOISE_DH_BYTES,
 	PROTOCOL_VERSION = 1,
 };
 
@@ -81,26 +83,13 @@ const uint8_t *init_ephemeral(const uint8_t *init);
 uint32_t response_first_spi(const uint8_t *response);
 
 /**
- * struct noise - symmetric state of one handshake (Noise Protocol Framework, revision 34, 5.2)
- * @h:  handshake hash
- * @ck: chaining key
- * @k:  cipher key; @n its nonce counter
- */
-struct noise {
-	uint8_t h[64];
-	uint8_t ck[64];
-	uint8_t k[32];
-	uint64_t n;
-};
-
-/**
  * struct attempt - an Init of ours that may still be answered
  * @noise:     state after message 1
  * @secret:    our ephemeral private key
  * @ephemeral: the public half, e
  * @first_spi: first SPI of its payload, by which a Response names it
  *
- * Secret: wipe with attempt_wipe().
+ * Secret: wipe with attempt_wipe() when a Response is taken or the attempt is over.
  */
 struct attempt {
 	struct noise noise;
@@ -132,7 +121,20 @@ void init_create(struct attempt *attempt, const struct handshake_keys *keys,
 		 const uint8_t secret[EPHEMERAL_BYTES], uint8_t ret_message[INIT_BYTES]);
 
 /**
+ * init_seal() - message 1 around a payload as it stands; init_create() with the items built already
+ * @plaintext: the payload, padding included
+ * @first_spi: first SPI in it
+ */
+void init_seal(struct attempt *attempt, const struct handshake_keys *keys,
+	       const struct cookie *cookie, const uint8_t plaintext[INIT_PAYLOAD_BYTES],
+	       uint32_t first_spi, const uint8_t secret[EPHEMERAL_BYTES],
+	       uint8_t ret_message[INIT_BYTES]);
+
+/**
  * struct responder - an Init that was opened and not yet answered; secret
+ * @noise:            state after message 1
+ * @remote_ephemeral: the initiator's e
+ * @offer:            its items
  */
 struct responder {
 	struct noise noise;
@@ -146,6 +148,7 @@ void responder_wipe(struct responder *responder);
  * init_open() - decrypt and read message 1; no Diffie-Hellman yet
  * @responder: filled on VERDICT_PASS and VERDICT_UNKNOWN_ITEM
  * @keys:      of the initiator's role
+ * @message:   an Init that control_classify() has taken
  *
  * Return: VERDICT_PASS; VERDICT_FORGED; VERDICT_BAD_PAYLOAD; VERDICT_UNKNOWN_ITEM (to be answered by a
  * refusal)
@@ -170,17 +173,41 @@ enum verdict response_create(struct responder *responder, const struct payload *
 			     size_t *ret_bytes, struct split_keys *ret_keys);
 
 /**
+ * response_seal() - message 2 around a payload as it stands
+ * @plaintext: the payload, padding included; a multiple of RESPONSE_PAYLOAD_STEP
+ * @bytes:     its length, at most RESPONSE_PAYLOAD_MAX_BYTES
+ *
+ * The rest as of response_create(), with @ret_message RESPONSE_HEAD_BYTES + @bytes + NOISE_TAG_BYTES
+ * long.
+ */
+enum verdict response_seal(struct responder *responder, const uint8_t *plaintext, size_t bytes,
+			   const uint8_t secret[EPHEMERAL_BYTES], uint8_t *ret_message,
+			   struct split_keys *ret_keys);
+
+/**
  * response_consume() - verify and read message 2
  * @attempt:     the attempt it names; unchanged, whatever comes
- * @keys:        of our own role
+ * @message:     a Response that control_classify() has taken
  * @from_server: did a server make it?
+ * @ret_answer:  filled on VERDICT_PASS and VERDICT_UNKNOWN_ITEM
+ * @ret_keys:    filled on VERDICT_PASS, unless it is a refusal
  *
  * Return: VERDICT_PASS; VERDICT_FORGED; VERDICT_BAD_PAYLOAD; VERDICT_UNKNOWN_ITEM; a refusal passes, with
  * @ret_answer->refusal set, and leaves no keys
  */
-enum verdict response_consume(const struct attempt *attempt, const struct handshake_keys *keys,
-			      const uint8_t *message, size_t bytes, bool from_server,
-			      struct payload *ret_answer, struct split_keys *ret_keys);
+enum verdict response_consume(const struct attempt *attempt, const uint8_t *message, size_t bytes,
+			      bool from_server, struct payload *ret_answer,
+			      struct split_keys *ret_keys);
+
+/**
+ * response_open() - verify and decrypt message 2; response_consume() without reading the items
+ * @ret_noise:     state at the end of the handshake; secret, wiped if it does not verify
+ * @ret_plaintext: @bytes - RESPONSE_HEAD_BYTES - NOISE_TAG_BYTES
+ *
+ * Return: VERDICT_PASS or VERDICT_FORGED
+ */
+enum verdict response_open(const struct attempt *attempt, const uint8_t *message, size_t bytes,
+			   struct noise *ret_noise, uint8_t *ret_plaintext);
 
 /** retry_create() - message 3, answering the Init with that ephemeral */
 void retry_create(const struct handshake_keys *keys, const uint8_t hint[HINT_BYTES],
