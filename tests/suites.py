@@ -71,7 +71,7 @@ def build(run, kind, compiler, *settings):
                                      *settings, env={"CC": compiler})
         if status:
             return Results.one(f"configure {kind}", _tail(output))
-    status, output = run.command(f"build-{kind}", "ninja", "-C", folder)
+    status, output = run.command(f"build-{kind}", "ninja", "-k", "0", "-C", folder)
     return Results.one(f"build {kind}", _tail(output) if status else None)
 
 
