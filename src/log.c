@@ -47,6 +47,9 @@ static void blot_control_characters(char *text, size_t bytes)
 			text[i] = '?';
 }
 
+static size_t append(char line[LINE_BYTES], size_t used, const char *format, va_list arguments)
+	__attribute__((format(printf, 3, 0)));
+
 /* Append to a line, keeping room for its newline; what does not fit is cut off. */
 static size_t append(char line[LINE_BYTES], size_t used, const char *format, va_list arguments)
 {
@@ -70,6 +73,9 @@ static size_t append_text(char line[LINE_BYTES], size_t used, const char *format
 	va_end(arguments);
 	return used;
 }
+
+static void write_line(enum log_level level, unsigned held_back, const char *format,
+		       va_list arguments) __attribute__((format(printf, 3, 0)));
 
 static void write_line(enum log_level level, unsigned held_back, const char *format,
 		       va_list arguments)

@@ -15,6 +15,17 @@ def pytest_configure(config):
         signal.signal(number, lambda *_: sys.exit("told to end"))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="run the long campaigns too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--long"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def _lab_needs():
     lacking = missing_needs()

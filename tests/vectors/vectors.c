@@ -24,8 +24,10 @@ json_t *vectors_load(const char *path)
 	json_error_t error;
 	json_t *file = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
 
-	if (!file)
+	if (!file && error.line > 0)
 		unreadable("%s, line %d: %s", path, error.line, error.text);
+	if (!file)
+		unreadable("%s", error.text);
 	if (!json_is_object(file))
 		unreadable("%s: not an object", path);
 	return file;

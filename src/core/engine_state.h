@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine's own structures, shared by the files that make it up.  Nobody else includes this.
+ *
+ *   engine.c     batches of packets in and out, the list of peers, the heap of deadlines
+ *   spi.c        the table from an SPI to what it names
+ *   session.c    one epoch of keys: its SAs; a peer's slots for sessions and how they move
+ *   initiator.c  handshakes that we begin: attempts, retransmission, Retry, Response
+ *   responder.c  handshakes that others begin: the Init, step by step
+ *   liveness.c   Pings, keepalive, dead peers, rekeys by age: the timers of docs/protocol.md section 7
+ *   roaming.c    which endpoint a server sends to (docs/protocol.md section 8)
+ *   path.c       how large a packet the path takes
+ *   staging.c    packets that wait for a session
+ *
+ * A peer's sessions move through three kinds of slot:
+ *
+ *     Init accepted ──> pending (2) ──first packet that verifies──> current (1) ──replaced──> old (4)
+ *     Response taken ─────────────────────────────────────────────────^
+ *
+ * Each file's timers are a pair, X_deadline() and X_tick(); a deadline is always derived from the
+ * state, never stored beside it.  peer->deadline, in the heap, is a lower bound: it is brought forward
+ * by peer_wake() where an event makes something due earlier, and set right after each tick.
+ */
+#ifndef CORE_ENGINE_STATE_H
+#define CORE_ENGINE_STATE_H
+
+#include "minivpn/allowed.h"
+#include "minivpn/engine.h"
+#include "minivpn/replay.h"
+
+#include <sodium.h>
+
+enum {
+	PENDING_MAX = 2,
+	OLD_MAX = 4,
+	OUTREACH_MAX = 8,       /* Inits of ours that may still be answered */
+	ACCEPTED_MAX = 16,      /* ephemerals of a peer's Inits remembered */
+	RESPONSE_ADDRESSES = 4, /* places one Response went to */
+	RETRY_TABLE = 256,
+	RUNGS_MAX = 10,
+	ENGINE_BATCH = 64,
+};
+
+/* docs/protocol.md section 7, in nanoseconds */
+#define INIT_LIFETIME      (15 * NS_PER_S)
+#define PENDING_LIFETIME   (15 * NS_PER_S)
+#define ATTEMPT_TIME       (5 * NS_PER_S)
+#define HANDSHAKE_REST     (5 * NS_PER_S)
+#define REFUSAL_REST       (30 * NS_PER_S)
+#define CLIENT_WINS_TIME   (2 * NS_PER_S)
+#define RESEND_REST        (100 * NS_PER_MS)
+#define COOKIE_HELD        (100 * NS_PER_S)
+#define COOKIE_SECRET_TIME (120 * NS_PER_S)
+#define CLIENT_REKEY_AFTER (120 * NS_PER_S)
+#define CLIENT_REKEY_RANGE (10 * NS_PER_S)
+#define SERVER_REKEY_AFTER (150 * NS_PER_S)
+#define SENDING_LIFETIME   (180 * NS_PER_S)
+#define RECEIVING_LIFETIME (190 * NS_PER_S)
+#define UNHEARD_PING       (5 * NS_PER_S)
+#define UNHEARD_HANDSHAKE  (15 * NS_PER_S) /* where the other end hears no Pings */
+#define CHALLENGE_LIFETIME (3 * NS_PER_S)
+#define CANDIDATE_REST     (1 * NS_PER_S)
+#define PATH_RAISE_AFTER   (600 * NS_PER_S)
+
+#define SERVER_ATTEMPTS_MAX 6
+#define PONGS_A_SECOND      20
+#define REKEY_AFTER_PACKETS ((uint64_t)1 << 31)
+#define SEQUENCE_MAX        ((uint64_t)UINT32_MAX)
+
+/* ---- SPIs ---------------------------------------------------------------------------------- */
+
+enum spi_kind { SPI_SA, SPI_ATTEMPT };
+
+/**
+ * struct spi_entry - what an SPI of ours names; part of the thing named
+ * @kind: SPI_SA: in a struct sa_in.  SPI_ATTEMPT: promised in an Init, no session yet
+ */
+struct spi_entry {
+	uint32_t spi;
+	enum spi_kind kind;
+	struct spi_entry *next;
+};
+
+struct spi_table {
+	struct spi_entry **buckets;
+	size_t bucket_count, entries;
+};
+
+struct spi_entry *spi_find(const struct spi_table *table, uint32_t spi);
+void spi_insert(struct spi_table *table, struct spi_entry *entry);
+void spi_remove(struct spi_table *table, struct spi_entry *entry);
+void spi_rehash(struct spi_table *table, struct spi_entry **buckets, size_t bucket_count);
+
+/** spi_draw() - a new unpredictable SPI that nothing of ours has */
+uint32_t spi_draw(struct engine *engine);
+
+/* ---- sessions ------------------------------------------------------------------------------ */
+
+struct sa_in {
+	struct spi_entry entry; /* first, so that an entry of kind SPI_SA is its SA */
+	struct session *session;
+	struct sa_key key;
+	uint64_t forged;
+	struct replay replay;
+};
+
+struct sa_out {
+	uint32_t spi;
+	uint64_t next; /* next sequence number; sealing ends above SEQUENCE_MAX */
+	struct sa_key key;
+};
+
+/**
+ * struct pending - what is kept of an answered Init until its session is promoted
+ * @init_hash:  SHA-512 of the Init, to know a retransmission byte for byte
+ * @response:   our answer, to be sent again
+ * @place:      where it went, newest last; @places counts all, the last RESPONSE_ADDRESSES are kept
+ */
+struct pending {
+	uint8_t init_hash[crypto_hash_sha512_BYTES];
+	uint8_t response[RESPONSE_MAX_BYTES];
+	size_t response_bytes;
+	struct {
+		struct endpoint to;
+		struct instant last;
+	} place[RESPONSE_ADDRESSES];
+	unsigned places;
+};
+
+enum session_state { SESSION_PENDING, SESSION_CURRENT, SESSION_OLD };
+
+/**
+ * struct session - one epoch of keys with a peer
+ * @generation:    order in which the peer's sessions were made
+ * @never_current: client: was pending when we took a Response ("client wins")
+ * @heard:         has anything verified in it?
+ * @rekey_asked:   a handshake was asked for because of its age or use
+ * @software_told: we have told our software in it
+ * @pending:       only while SESSION_PENDING
+ * @out:           the other end's SAs, behind the last of @in
+ */
+struct session {
+	struct peer *peer;
+	uint64_t generation;
+	enum session_state state;
+	bool never_current, heard, rekey_asked, software_told, hears_in_band;
+	struct instant born, rekey_at;
+	struct pending *pending;
+	unsigned in_count, out_count;
+	struct sa_out *out;
+	struct sa_in in[];
+};
+
+/**
+ * session_create() - a session from the keys of a finished handshake
+ * @k_in, @k_out:  Noise keys of the two directions
+ * @in, @in_count: the SPIs we listed
+ * @offer:         what the other end listed
+ *
+ * Return: NULL without memory.  The session stands in no slot yet; its SPIs are in the table
+ */
+struct session *session_create(struct peer *peer, const uint8_t k_in[32], const uint8_t k_out[32],
+			       const uint32_t *in, unsigned in_count, const struct payload *offer,
+			       struct instant now);
+
+/** session_erase() - wipe it, take its SPIs out of the table, and leave its slot empty */
+void session_erase(struct session *session);
+bool session_may_send(const struct session *session, struct instant now);
+bool session_may_receive(const struct session *session, struct instant now);
+
+/** session_make_current() - put it in the current slot; what it replaces becomes old */
+void session_make_current(struct session *session, struct instant now);
+
+/** session_promote() - the first packet verified in this pending session; it came from @from */
+void session_promote(struct session *session, const struct endpoint *from, struct instant now);
+
+/** session_close() - the peer ended @session: it and older ones go */
+void session_close(struct session *session, enum close_reason reason, struct instant now);
+
+struct instant sessions_deadline(const struct peer *peer);
+void sessions_tick(struct peer *peer, struct instant now);
+
+/* ---- peers --------------------------------------------------------------------------------- */
+
+/**
+ * struct schedule - when to repeat something, counted from its first sending
+ * @ms:    milliseconds of each sending
+ * @count: how many
+ * @end_ms: when it has failed
+ */
+struct schedule {
+	uint16_t ms[5];
+	uint8_t count;
+	uint16_t end_ms;
+};
+
+/** schedule_due() - when the sending number @sent (from 0) is due, or the end */
+static inline struct instant schedule_due(const struct schedule *s, struct instant started,
+					  unsigned sent)
+{
+	return instant_after(started, (sent < s->count ? s->ms[sent] : s->end_ms) * NS_PER_MS);
+}
+
+/** struct challenge - a Ping that proves an address: only who receives there can answer it */
+struct challenge {
+	bool active;
+	uint8_t sent;
+	struct instant started;
+	struct endpoint to;
+	uint8_t bytes[PING_BYTES];
+};
+
+/** struct outreach - an Init of ours that may still be answered */
+struct outreach {
+	struct instant created;
+	struct attempt attempt;
+	unsigned spi_count;
+	struct spi_entry spi[PAYLOAD_SPIS_MAX];
+	uint8_t message[INIT_BYTES];
+};
+
+struct peer {
+	struct engine *engine;
+	void *tag;
+	struct peer *next, *previous;
+	size_t heap_at;
+	struct instant deadline;
+
+	struct handshake_keys ours, theirs; /* by who begins */
+	struct prefix address[PAYLOAD_ADDRESSES_MAX];
+	unsigned address_count;
+	struct allowed_entry *allowed;
+	unsigned allowed_count;
+
+	/* session.c */
+	struct session *current, *pending[PENDING_MAX], *old[OLD_MAX];
+	uint64_t generations;
+	bool up;
+	struct instant up_since, last_success;
+
+	/* initiator.c */
+	struct outreach *outreach[OUTREACH_MAX];
+	struct outreach *newest; /* the one being sent */
+	bool attempting, followed_retry, first_attempt, completed_own;
+	unsigned attempts;
+	struct instant attempt_ends, init_started, handshake_due, refused_until, response_taken;
+	const struct schedule *init_schedule;
+	uint8_t init_sent;
+	struct cookie cookie;
+	struct endpoint cookie_from;
+	struct instant cookie_until;
+	unsigned remote_workers;
+
+	/* responder.c */
+	uint8_t accepted[ACCEPTED_MAX][EPHEMERAL_BYTES];
+	unsigned accepted_next;
+
+	/* liveness.c */
+	struct instant heard;   /* in the current session, or when that began; */
+	struct instant unheard; /* first data sent since; ns 0 = none */
+	struct instant last_heard;
+	bool pinging;
+	const struct schedule *ping_schedule;
+	struct instant ping_started;
+	uint8_t pings_sent;
+	struct instant pong_second;
+	unsigned pongs;
+
+	/* roaming.c */
+	struct endpoint endpoint;
+	struct challenge candidate;
+	const struct sa_in *candidate_sa; /* compared, never followed */
+	uint32_t candidate_sequence;
+	bool candidate_spoiled;
+	struct instant candidate_rest;
+	struct challenge promotion[RESPONSE_ADDRESSES];
+
+	/* path.c */
+	unsigned inner_agreed; /* by the handshake's MTU items */
+	unsigned outer_limit;  /* bytes of outer IP packet the path takes; UINT16_MAX = not known */
+	bool path_proven, path_probing;
+	struct instant path_started, path_raise;
+	uint8_t path_step, rung_count;
+	unsigned best_outer;
+	struct {
+		uint8_t bytes[PING_BYTES];
+		unsigned outer;
+	} rung[RUNGS_MAX];
+
+	/* staging.c */
+	struct staged *staged_first, **staged_last;
+	unsigned staged;
+
+	uint64_t packets_in, bytes_in, packets_out, bytes_out, handshakes;
+	char software[SOFTWARE_BYTES];
+	struct verdicts verdicts;
+};
+
+/** peer_wake() - something may be due as early as @at */
+void peer_wake(struct peer *peer, struct instant at);
+
+/** peer_count() - count a verdict for @peer (or for nobody, NULL) */
+void peer_count(struct engine *engine, struct peer *peer, enum verdict verdict);
+
+void peer_event(struct peer *peer, struct engine_event event);
+
+/* ---- the engine ---------------------------------------------------------------------------- */
+
+struct staged {
+	struct staged *next;
+	size_t bytes;
+	uint8_t room[]; /* ENVELOPE_HEAD_BYTES, packet, ENVELOPE_TAIL_BYTES */
+};
+
+struct engine {
+	struct engine_config config;
+	char software[SOFTWARE_BYTES];
+	struct verdicts verdicts;
+
+	struct peer *first;
+	size_t peer_count;
+	struct peer **heap;
+	size_t heap_room;
+
+	struct spi_table spis;
+	struct allowed allowed;
+
+	uint8_t cookie_secret[2][32]; /* newest first */
+	struct instant cookie_secret_made;
+	struct {
+		uint8_t ephemeral[8];
+		struct endpoint to;
+		struct instant last;
+	} retry[RETRY_TABLE];
+	unsigned retry_next;
+
+	struct staged *staged_free;
+	void *staged_memory;
+	size_t staged_room; /* bytes of a slot's room */
+
+	struct instant toobig_window;
+	unsigned toobig_answers;
+
+	uint8_t *scratch; /* one record at a time that the engine makes itself */
+	size_t scratch_bytes;
+	struct payload answer; /* too large for the stack of every caller */
+	struct payload told;
+	struct responder responder;
+};
+
+void engine_transmit(struct engine *engine, const struct endpoint *to, const uint8_t *bytes,
+		     size_t size, uint8_t tos, bool dont_fragment);
+void engine_random(struct engine *engine, void *ret_bytes, size_t n);
+
+/** seal_and_transmit() - seal one payload on @session's next number and send it to @to */
+enum verdict seal_and_transmit(struct session *session, uint8_t *payload, size_t bytes,
+			       uint8_t next_header, uint8_t tos, const struct endpoint *to);
+
+/** engine_path_headers() - bytes of IP and UDP header in front of a record to @to */
+static inline unsigned path_headers(const struct endpoint *to)
+{
+	return UDP_HEADER_BYTES +
+	       (address_is_ipv4(&to->remote) ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES);
+}
+
+/* ---- initiator.c --------------------------------------------------------------------------- */
+
+/**
+ * handshake_want() - a handshake is wanted
+ * @fault: traffic cannot flow: start at once.  Otherwise not within 5 s of the last success
+ */
+void handshake_want(struct peer *peer, bool fault, struct instant now);
+enum verdict initiator_response(struct peer *peer, struct outreach *outreach,
+				const uint8_t *message, size_t bytes, struct instant now);
+enum verdict initiator_retry(struct engine *engine, const uint8_t *message, struct peer **ret_peer,
+			     struct instant now);
+
+/** initiator_abandon() - end the attempt and erase the states of all our Inits */
+void initiator_abandon(struct peer *peer);
+struct instant initiator_deadline(const struct peer *peer);
+void initiator_tick(struct peer *peer, struct instant now);
+
+/** offer_fill() - what every handshake message of ours says of this side; draws SPIs for it */
+void offer_fill(struct peer *peer, struct payload *offer);
+
+/** is_forced_down() - do both ends speak a newer version than this one? */
+bool is_forced_down(const struct payload *told);
+
+/** offer_taken() - remember what the other end's handshake message says of it */
+void offer_taken(struct peer *peer, const struct payload *offer);
+
+/* ---- responder.c --------------------------------------------------------------------------- */
+
+enum verdict responder_init(struct engine *engine, const uint8_t *message,
+			    const struct endpoint *from, struct peer **ret_peer,
+			    struct instant now);
+
+/* ---- liveness.c ---------------------------------------------------------------------------- */
+
+/** liveness_session() - a session became current; @initiated: by our taking a Response */
+void liveness_session(struct peer *peer, bool initiated, struct instant now);
+void liveness_sent(struct peer *peer, struct instant now);
+void liveness_heard(struct peer *peer, struct instant now);
+void liveness_network_changed(struct peer *peer, struct instant now);
+struct instant liveness_deadline(const struct peer *peer);
+void liveness_tick(struct peer *peer, struct instant now);
+
+/**
+ * in_band_send() - an in-band message in the current session
+ * @pad_to: payload bytes to fill up to with zeros; 0 = none
+ */
+void in_band_send(struct peer *peer, const struct in_band *message, size_t pad_to,
+		  const struct endpoint *to);
+
+/** in_band_receive() - a dummy packet verified in @session */
+enum verdict in_band_receive(struct session *session, const uint8_t *payload, size_t bytes,
+			     const struct endpoint *from, struct instant now);
+
+/* ---- roaming.c ----------------------------------------------------------------------------- */
+
+void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct instant now);
+void roaming_promoted(struct peer *peer, const struct pending *pending, const struct endpoint *from,
+		      struct instant now);
+
+/** roaming_packet() - a packet of the current session verified; @newest: above all numbers of its SA */
+void roaming_packet(struct peer *peer, const struct sa_in *sa, uint32_t sequence, bool newest,
+		    const struct endpoint *from, struct instant now);
+void roaming_pong(struct peer *peer, const uint8_t bytes[PING_BYTES], const struct endpoint *from,
+		  struct instant now);
+struct instant roaming_deadline(const struct peer *peer);
+void roaming_tick(struct peer *peer, struct instant now);
+
+/* ---- path.c -------------------------------------------------------------------------------- */
+
+unsigned path_inner_mtu(const struct peer *peer);
+void path_forget(struct peer *peer);
+void path_start(struct peer *peer, struct instant now);
+void path_learned(struct peer *peer, unsigned mtu_outer, struct instant now);
+void path_pong(struct peer *peer, const uint8_t bytes[PING_BYTES], struct instant now);
+struct instant path_deadline(const struct peer *peer);
+void path_tick(struct peer *peer, struct instant now);
+
+/** path_too_big() - deal with an inner packet larger than path_inner_mtu() */
+enum verdict path_too_big(struct peer *peer, const uint8_t *packet, const struct inner *inner,
+			  struct instant now);
+
+/* ---- staging.c ----------------------------------------------------------------------------- */
+
+bool staging_prepare(struct engine *engine);
+enum verdict staging_put(struct peer *peer, const uint8_t *packet, size_t bytes);
+void staging_flush(struct peer *peer, struct instant now);
+void staging_drop(struct peer *peer);
+
+#endif

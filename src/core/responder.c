@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Handshakes that others begin: what becomes of an Init, cheapest test first (docs/protocol.md
+ * section 3).  An Init moves no endpoint, no timer, no route and no live session: message 1 can be
+ * replayed, so it proves nothing.
+ */
+#include "engine_state.h"
+
+#include <string.h>
+
+static void cookie_secret_refresh(struct engine *engine, struct instant now)
+{
+	int64_t age = instant_since(now, engine->cookie_secret_made);
+
+	if (age < COOKIE_SECRET_TIME)
+		return;
+	memcpy(engine->cookie_secret[1], engine->cookie_secret[0],
+	       sizeof(engine->cookie_secret[0]));
+	engine_random(engine, engine->cookie_secret[0], sizeof(engine->cookie_secret[0]));
+	if (age >= 2 * COOKIE_SECRET_TIME)
+		engine_random(engine, engine->cookie_secret[1], sizeof(engine->cookie_secret[1]));
+	engine->cookie_secret_made = now;
+}
+
+/* Does the Init carry proof that its sender receives at @from? */
+static bool is_fresh(struct engine *engine, const uint8_t *message, const struct endpoint *from,
+		     struct instant now)
+{
+	struct cookie told, good;
+
+	memcpy(told.b, init_cookie(message), sizeof(told.b));
+	if (cookie_is_none(&told))
+		return false;
+	cookie_secret_refresh(engine, now);
+	for (unsigned i = 0; i < 2; i++) {
+		cookie_make(engine->cookie_secret[i], from, &good);
+		if (cookie_equal(&told, &good))
+			return true;
+	}
+	return false;
+}
+
+/* At most one Retry in 100 ms for each pair of e and address. */
+static bool retry_rests(struct engine *engine, const uint8_t *ephemeral,
+			const struct endpoint *from, struct instant now)
+{
+	unsigned slot = RETRY_TABLE;
+
+	for (unsigned i = 0; i < RETRY_TABLE; i++)
+		if (memcmp(engine->retry[i].ephemeral, ephemeral,
+			   sizeof(engine->retry[i].ephemeral)) == 0 &&
+		    endpoint_same_remote(&engine->retry[i].to, from))
+			slot = i;
+	if (slot == RETRY_TABLE) {
+		slot = engine->retry_next++ % RETRY_TABLE;
+		memcpy(engine->retry[slot].ephemeral, ephemeral,
+		       sizeof(engine->retry[slot].ephemeral));
+		engine->retry[slot].to = *from;
+	} else if (instant_since(now, engine->retry[slot].last) < RESEND_REST) {
+		return true;
+	}
+	engine->retry[slot].last = now;
+	return false;
+}
+
+static enum verdict send_retry(struct peer *peer, const uint8_t *message,
+			       const struct endpoint *from, struct instant now)
+{
+	struct engine *engine = peer->engine;
+	uint8_t retry[RETRY_BYTES];
+	struct cookie cookie;
+
+	if (retry_rests(engine, init_ephemeral(message), from, now))
+		return VERDICT_RETRIED;
+	cookie_secret_refresh(engine, now);
+	cookie_make(engine->cookie_secret[0], from, &cookie);
+	retry_create(&peer->theirs, init_hint(message), &cookie, init_ephemeral(message), retry);
+	engine_transmit(engine, from, retry, sizeof(retry), 0, false);
+	return VERDICT_RETRIED;
+}
+
+static bool seen_before(const struct peer *peer, const uint8_t *message)
+{
+	for (unsigned i = 0; i < ACCEPTED_MAX; i++)
+		if (memcmp(peer->accepted[i], init_ephemeral(message), EPHEMERAL_BYTES) == 0)
+			return true;
+	return false;
+}
+
+static void remember(struct peer *peer, const uint8_t *message)
+{
+	memcpy(peer->accepted[peer->accepted_next++ % ACCEPTED_MAX], init_ephemeral(message),
+	       EPHEMERAL_BYTES);
+}
+
+/* Note that the Response goes to @to; false if it went there less than 100 ms ago. */
+static bool note_place(struct pending *p, const struct endpoint *to, struct instant now)
+{
+	unsigned kept = p->places < RESPONSE_ADDRESSES ? p->places : RESPONSE_ADDRESSES;
+	unsigned slot;
+
+	for (unsigned i = 0; i < kept; i++) {
+		if (!endpoint_equal(&p->place[i].to, to))
+			continue;
+		if (instant_since(now, p->place[i].last) < RESEND_REST)
+			return false;
+		p->place[i].last = now;
+		return true;
+	}
+	slot = p->places++ % RESPONSE_ADDRESSES;
+	p->place[slot].to = *to;
+	p->place[slot].last = now;
+	return true;
+}
+
+/* An Init that was answered already: the same bytes get the same Response, from wherever they come. */
+static enum verdict answer_again(struct peer *peer, const uint8_t *message,
+				 const struct endpoint *from, struct instant now)
+{
+	uint8_t hash[crypto_hash_sha512_BYTES];
+
+	crypto_hash_sha512(hash, message, INIT_BYTES);
+	for (unsigned i = 0; i < PENDING_MAX; i++) {
+		struct pending *p = peer->pending[i] ? peer->pending[i]->pending : NULL;
+
+		if (!p || memcmp(p->init_hash, hash, sizeof(hash)) != 0)
+			continue;
+		if (note_place(p, from, now))
+			engine_transmit(peer->engine, from, p->response, p->response_bytes, 0,
+					false);
+		return VERDICT_CONSUMED;
+	}
+	return VERDICT_DUPLICATE_INIT;
+}
+
+/* "Client wins": a client that is asking, or has just been answered, does not answer its server. */
+static bool is_unwanted(const struct peer *peer, struct instant now)
+{
+	if (peer->engine->config.role == ROLE_SERVER)
+		return false;
+	return !peer->completed_own || peer->attempting ||
+	       instant_since(now, peer->response_taken) < CLIENT_WINS_TIME;
+}
+
+static void answer_fill(struct peer *peer, const struct endpoint *from, struct payload *answer)
+{
+	const struct engine_config *config = &peer->engine->config;
+
+	if (config->role == ROLE_SERVER && config->configuration)
+		*answer = *config->configuration;
+	else
+		*answer = (struct payload){ 0 };
+	offer_fill(peer, answer);
+	if (config->role != ROLE_SERVER)
+		return;
+	answer->address_count = (uint8_t)peer->address_count;
+	memcpy(answer->address, peer->address, sizeof(peer->address));
+	answer->seen_as = *from;
+}
+
+/* The slot for a new pending session.  Only a fresh Init may push out another. */
+static struct session **pending_slot(struct peer *peer)
+{
+	struct session **slot = &peer->pending[0];
+
+	for (unsigned i = 0; i < PENDING_MAX; i++) {
+		if (!peer->pending[i])
+			return &peer->pending[i];
+		if (peer->pending[i]->generation < (*slot)->generation)
+			slot = &peer->pending[i];
+	}
+	return slot;
+}
+
+static enum verdict refuse(struct peer *peer, const uint8_t *message, const struct endpoint *from)
+{
+	struct engine *engine = peer->engine;
+	uint8_t secret[EPHEMERAL_BYTES], response[RESPONSE_MAX_BYTES];
+	struct split_keys keys;
+	size_t bytes;
+	enum verdict verdict;
+
+	engine->answer =
+		(struct payload){ .refusal = REFUSAL_UNKNOWN_ITEM,
+				  .refusal_detail = engine->responder.offer.unknown_critical };
+	engine_random(engine, secret, sizeof(secret));
+	verdict = response_create(&engine->responder, &engine->answer, secret, response, &bytes,
+				  &keys);
+	sodium_memzero(secret, sizeof(secret));
+	if (verdict != VERDICT_PASS)
+		return verdict;
+	split_keys_wipe(&keys);
+	remember(peer, message);
+	engine_transmit(engine, from, response, bytes, 0, false);
+	return VERDICT_UNKNOWN_ITEM;
+}
+
+/* Diffie-Hellman, Response, new pending session.  engine->responder holds the opened Init. */
+static enum verdict accept(struct peer *peer, const uint8_t *message, const struct endpoint *from,
+			   struct instant now)
+{
+	struct engine *engine = peer->engine;
+	struct engine_hooks *hooks = &engine->config.hooks;
+	struct pending *pending = hooks->allocate(hooks->shell, sizeof(*pending));
+	struct payload *offer = &engine->told;
+	struct session *session = NULL, **slot;
+	uint8_t secret[EPHEMERAL_BYTES];
+	struct split_keys keys;
+	enum verdict verdict;
+
+	if (!pending) {
+		responder_wipe(&engine->responder);
+		return VERDICT_NO_MEMORY;
+	}
+	*offer = engine->responder.offer;
+	offer_taken(peer, offer);
+	answer_fill(peer, from, &engine->answer);
+	engine_random(engine, secret, sizeof(secret));
+	verdict = response_create(&engine->responder, &engine->answer, secret, pending->response,
+				  &pending->response_bytes, &keys);
+	sodium_memzero(secret, sizeof(secret));
+	if (verdict == VERDICT_PASS) {
+		session = session_create(peer, keys.k1, keys.k2, engine->answer.spi,
+					 engine->answer.spi_count, offer, now);
+		split_keys_wipe(&keys);
+		verdict = session ? VERDICT_CONSUMED : VERDICT_NO_MEMORY;
+	}
+	if (!session) {
+		sodium_memzero(pending, sizeof(*pending));
+		hooks->release(hooks->shell, pending);
+		return verdict;
+	}
+
+	slot = pending_slot(peer);
+	if (*slot)
+		session_erase(*slot);
+	*slot = session;
+	session->state = SESSION_PENDING;
+	session->pending = pending;
+	crypto_hash_sha512(pending->init_hash, message, INIT_BYTES);
+	remember(peer, message);
+	note_place(pending, from, now);
+	peer_wake(peer, instant_after(now, PENDING_LIFETIME));
+	engine_transmit(engine, from, pending->response, pending->response_bytes, 0, false);
+	return VERDICT_CONSUMED;
+}
+
+static bool has_pending(const struct peer *peer)
+{
+	for (unsigned i = 0; i < PENDING_MAX; i++)
+		if (peer->pending[i])
+			return true;
+	return false;
+}
+
+/* The Init fits the hint of @peer.  Steps 4 to 8 of docs/protocol.md section 3. */
+static enum verdict take(struct peer *peer, const uint8_t *message, bool fresh,
+			 const struct endpoint *from, struct instant now)
+{
+	struct responder *responder = &peer->engine->responder;
+	enum verdict verdict;
+
+	if (seen_before(peer, message))
+		return answer_again(peer, message, from, now);
+	verdict = init_open(responder, &peer->theirs, message);
+	if (verdict != VERDICT_PASS && verdict != VERDICT_UNKNOWN_ITEM)
+		return verdict;
+	if (is_unwanted(peer, now)) {
+		responder_wipe(responder);
+		return VERDICT_UNWANTED_INIT;
+	}
+	if (!fresh && has_pending(peer)) {
+		responder_wipe(responder);
+		return send_retry(peer, message, from, now);
+	}
+	if (is_forced_down(&responder->offer)) {
+		responder_wipe(responder);
+		return VERDICT_DOWNGRADED;
+	}
+	if (verdict == VERDICT_UNKNOWN_ITEM)
+		return refuse(peer, message, from);
+	return accept(peer, message, from, now);
+}
+
+enum verdict responder_init(struct engine *engine, const uint8_t *message,
+			    const struct endpoint *from, struct peer **ret_peer, struct instant now)
+{
+	bool fresh = is_fresh(engine, message, from, now);
+	enum verdict verdict = VERDICT_UNKNOWN_KEY;
+	uint8_t hint[HINT_BYTES];
+
+	for (struct peer *peer = engine->first; peer; peer = peer->next) {
+		handshake_hint(&peer->theirs.hint, init_ephemeral(message), hint);
+		if (memcmp(hint, init_hint(message), HINT_BYTES) != 0)
+			continue;
+		*ret_peer = peer;
+		verdict = take(peer, message, fresh, from, now);
+		if (verdict != VERDICT_FORGED)
+			break;
+	}
+	if (verdict == VERDICT_UNKNOWN_KEY)
+		engine->config.hooks.event(
+			engine->config.hooks.shell,
+			&(struct engine_event){ .kind = EVENT_UNKNOWN_KEY, .endpoint = from });
+	else if (verdict == VERDICT_FORGED || verdict == VERDICT_BAD_PAYLOAD ||
+		 verdict == VERDICT_UNKNOWN_ITEM || verdict == VERDICT_DOWNGRADED)
+		peer_event(*ret_peer, (struct engine_event){ .kind = EVENT_BAD_INIT,
+							     .endpoint = from,
+							     .verdict = verdict });
+	return verdict;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which endpoint a server sends to (docs/protocol.md section 8).  An address is never authenticated:
+ * whoever copies a packet can send it on from his own.  Hence a new address is only believed once a
+ * Ping with random bytes, sent there, was answered.
+ */
+#include "engine_state.h"
+
+#include <string.h>
+
+static const struct schedule challenge_schedule = { { 0, 250, 750 }, 3, 3000 };
+
+static void challenge_begin(struct peer *peer, struct challenge *c, const struct endpoint *to,
+			    struct instant now)
+{
+	*c = (struct challenge){ .active = true, .started = now, .to = *to };
+	engine_random(peer->engine, c->bytes, sizeof(c->bytes));
+	peer_wake(peer, now);
+}
+
+static void promotions_end(struct peer *peer)
+{
+	for (unsigned i = 0; i < RESPONSE_ADDRESSES; i++)
+		peer->promotion[i].active = false;
+}
+
+void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct instant now)
+{
+	peer->candidate.active = false;
+	promotions_end(peer);
+	if (endpoint_equal(&peer->endpoint, endpoint))
+		return;
+	peer->endpoint = *endpoint;
+	path_forget(peer);
+	peer_event(peer,
+		   (struct engine_event){ .kind = EVENT_ENDPOINT, .endpoint = &peer->endpoint });
+	if (endpoint_is_none(endpoint) || !session_may_send(peer->current, now))
+		return;
+	path_start(peer, now);
+	staging_flush(peer, now);
+}
+
+void roaming_promoted(struct peer *peer, const struct pending *pending, const struct endpoint *from,
+		      struct instant now)
+{
+	unsigned kept = pending->places < RESPONSE_ADDRESSES ? pending->places : RESPONSE_ADDRESSES;
+
+	if (!peer->current->hears_in_band ||
+	    (pending->places == 1 && endpoint_equal(&pending->place[0].to, from))) {
+		roaming_set(peer, from, now);
+		return;
+	}
+	peer->candidate.active = false;
+	promotions_end(peer);
+	for (unsigned i = 0; i < kept; i++)
+		challenge_begin(peer, &peer->promotion[i], &pending->place[i].to, now);
+}
+
+void roaming_packet(struct peer *peer, const struct sa_in *sa, uint32_t sequence, bool newest,
+		    const struct endpoint *from, struct instant now)
+{
+	if (endpoint_equal(from, &peer->endpoint)) {
+		if (peer->candidate.active && sa == peer->candidate_sa &&
+		    sequence > peer->candidate_sequence)
+			peer->candidate_spoiled = true;
+		return;
+	}
+	if (!newest || peer->candidate.active || !peer->current->hears_in_band ||
+	    !instant_reached(now, peer->candidate_rest))
+		return;
+	peer->candidate_sa = sa;
+	peer->candidate_sequence = sequence;
+	peer->candidate_spoiled = false;
+	peer->candidate_rest = instant_after(now, CANDIDATE_REST);
+	challenge_begin(peer, &peer->candidate, from, now);
+}
+
+void roaming_pong(struct peer *peer, const uint8_t bytes[PING_BYTES], const struct endpoint *from,
+		  struct instant now)
+{
+	if (peer->candidate.active && !peer->candidate_spoiled &&
+	    endpoint_equal(from, &peer->candidate.to) &&
+	    memcmp(bytes, peer->candidate.bytes, PING_BYTES) == 0) {
+		roaming_set(peer, from, now);
+		return;
+	}
+	for (unsigned i = 0; i < RESPONSE_ADDRESSES; i++) {
+		if (peer->promotion[i].active &&
+		    memcmp(bytes, peer->promotion[i].bytes, PING_BYTES) == 0) {
+			roaming_set(peer, from, now);
+			return;
+		}
+	}
+}
+
+static struct instant challenge_deadline(const struct challenge *c)
+{
+	return c->active ? schedule_due(&challenge_schedule, c->started, c->sent) : INSTANT_NEVER;
+}
+
+struct instant roaming_deadline(const struct peer *peer)
+{
+	struct instant at = challenge_deadline(&peer->candidate);
+
+	for (unsigned i = 0; i < RESPONSE_ADDRESSES; i++)
+		at = instant_earlier(at, challenge_deadline(&peer->promotion[i]));
+	return at;
+}
+
+static void challenge_tick(struct peer *peer, struct challenge *c, struct instant now)
+{
+	struct in_band message = { .has_ping = true };
+
+	if (!instant_reached(now, challenge_deadline(c)))
+		return;
+	if (c->sent == challenge_schedule.count || !session_may_send(peer->current, now)) {
+		c->active = false;
+		return;
+	}
+	c->sent++;
+	memcpy(message.ping, c->bytes, sizeof(message.ping));
+	in_band_send(peer, &message, 0, &c->to);
+}
+
+void roaming_tick(struct peer *peer, struct instant now)
+{
+	challenge_tick(peer, &peer->candidate, now);
+	for (unsigned i = 0; i < RESPONSE_ADDRESSES; i++)
+		challenge_tick(peer, &peer->promotion[i], now);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A peer's sessions and their slots; engine_state.h draws how they move. */
+#include "engine_state.h"
+
+#include <string.h>
+
+static struct instant rekey_instant(struct engine *engine, struct instant born)
+{
+	uint32_t drawn;
+
+	if (engine->config.role == ROLE_SERVER)
+		return instant_after(born, SERVER_REKEY_AFTER);
+	engine_random(engine, &drawn, sizeof(drawn));
+	return instant_after(born, CLIENT_REKEY_AFTER -
+					   (int64_t)((uint64_t)drawn * CLIENT_REKEY_RANGE >> 32));
+}
+
+struct session *session_create(struct peer *peer, const uint8_t k_in[32], const uint8_t k_out[32],
+			       const uint32_t *in, unsigned in_count, const struct payload *offer,
+			       struct instant now)
+{
+	struct engine *engine = peer->engine;
+	size_t out_at = sizeof(struct session) + in_count * sizeof(struct sa_in);
+	struct session *s = engine->config.hooks.allocate(
+		engine->config.hooks.shell, out_at + offer->spi_count * sizeof(struct sa_out));
+
+	if (!s)
+		return NULL;
+	s->peer = peer;
+	s->generation = ++peer->generations;
+	s->born = now;
+	s->rekey_at = rekey_instant(engine, now);
+	s->hears_in_band = offer->flags & PAYLOAD_FLAG_HEARS_IN_BAND;
+	s->in_count = in_count;
+	s->out_count = offer->spi_count;
+	s->out = (struct sa_out *)((uint8_t *)s + out_at);
+	for (unsigned i = 0; i < in_count; i++) {
+		s->in[i].entry = (struct spi_entry){ .spi = in[i], .kind = SPI_SA };
+		s->in[i].session = s;
+		sa_key_derive(k_in, (uint8_t)i, in[i], &s->in[i].key);
+		spi_insert(&engine->spis, &s->in[i].entry);
+	}
+	for (unsigned i = 0; i < s->out_count; i++) {
+		s->out[i].spi = offer->spi[i];
+		s->out[i].next = 1;
+		sa_key_derive(k_out, (uint8_t)i, offer->spi[i], &s->out[i].key);
+	}
+	peer->handshakes++;
+	return s;
+}
+
+/* The slot that holds @session, or NULL while it stands in none. */
+static struct session **slot_of(struct session *session)
+{
+	struct peer *peer = session->peer;
+
+	if (peer->current == session)
+		return &peer->current;
+	for (unsigned i = 0; i < PENDING_MAX; i++)
+		if (peer->pending[i] == session)
+			return &peer->pending[i];
+	for (unsigned i = 0; i < OLD_MAX; i++)
+		if (peer->old[i] == session)
+			return &peer->old[i];
+	return NULL;
+}
+
+static void pending_drop(struct session *s)
+{
+	struct engine_hooks *hooks = &s->peer->engine->config.hooks;
+
+	if (!s->pending)
+		return;
+	sodium_memzero(s->pending, sizeof(*s->pending));
+	hooks->release(hooks->shell, s->pending);
+	s->pending = NULL;
+}
+
+void session_erase(struct session *s)
+{
+	struct engine_hooks *hooks = &s->peer->engine->config.hooks;
+	struct session **slot = slot_of(s);
+
+	if (slot)
+		*slot = NULL;
+	for (unsigned i = 0; i < s->in_count; i++)
+		spi_remove(&s->peer->engine->spis, &s->in[i].entry);
+	pending_drop(s);
+	sodium_memzero(s, (size_t)((uint8_t *)(s->out + s->out_count) - (uint8_t *)s));
+	hooks->release(hooks->shell, s);
+}
+
+bool session_may_send(const struct session *s, struct instant now)
+{
+	return s && instant_since(now, s->born) < SENDING_LIFETIME &&
+	       s->out[0].next <= SEQUENCE_MAX;
+}
+
+bool session_may_receive(const struct session *s, struct instant now)
+{
+	return instant_since(now, s->born) < RECEIVING_LIFETIME;
+}
+
+/* Keep @session receive-only; the oldest of the old makes room. */
+static void make_old(struct session *session)
+{
+	struct peer *peer = session->peer;
+	struct session **slot = slot_of(session), **room = &peer->old[0];
+
+	if (slot)
+		*slot = NULL;
+	for (unsigned i = 0; i < OLD_MAX; i++) {
+		if (!peer->old[i]) {
+			room = &peer->old[i];
+			break;
+		}
+		if (peer->old[i]->generation < (*room)->generation)
+			room = &peer->old[i];
+	}
+	if (*room)
+		session_erase(*room);
+	session->state = SESSION_OLD;
+	*room = session;
+}
+
+static void came_up(struct peer *peer, struct instant now)
+{
+	bool rekeyed = peer->up;
+
+	if (!rekeyed) {
+		peer->up = true;
+		peer->up_since = now;
+	}
+	peer_event(peer, (struct engine_event){ .kind = rekeyed ? EVENT_REKEYED : EVENT_UP,
+						.endpoint = &peer->endpoint });
+}
+
+static void went_down(struct peer *peer, enum close_reason reason, bool closed)
+{
+	if (!peer->up)
+		return;
+	peer->up = false;
+	peer_event(peer, (struct engine_event){ .kind = EVENT_DOWN,
+						.endpoint = &peer->endpoint,
+						.reason = reason,
+						.closed_by_peer = closed });
+}
+
+void session_make_current(struct session *session, struct instant now)
+{
+	struct peer *peer = session->peer;
+	struct session **slot = slot_of(session);
+
+	if (slot)
+		*slot = NULL;
+	if (peer->current)
+		make_old(peer->current);
+	session->state = SESSION_CURRENT;
+	peer->current = session;
+	peer->last_success = now;
+	came_up(peer, now);
+}
+
+void session_promote(struct session *session, const struct endpoint *from, struct instant now)
+{
+	struct peer *peer = session->peer;
+	struct pending pending = *session->pending;
+
+	pending_drop(session);
+	if (session->never_current) {
+		make_old(session);
+		return;
+	}
+	for (unsigned i = 0; i < PENDING_MAX; i++)
+		if (peer->pending[i] && peer->pending[i]->generation < session->generation)
+			session_erase(peer->pending[i]);
+	initiator_abandon(peer);
+	session_make_current(session, now);
+	liveness_session(peer, false, now);
+	if (peer->engine->config.role == ROLE_SERVER)
+		roaming_promoted(peer, &pending, from, now);
+	sodium_memzero(&pending, sizeof(pending));
+	path_start(peer, now);
+	staging_flush(peer, now);
+}
+
+void session_close(struct session *session, enum close_reason reason, struct instant now)
+{
+	struct peer *peer = session->peer;
+	uint64_t generation = session->generation;
+
+	if (session == peer->current)
+		peer->current = NULL;
+	for (unsigned i = 0; i < OLD_MAX; i++)
+		if (peer->old[i] && peer->old[i] != session &&
+		    peer->old[i]->generation < generation)
+			session_erase(peer->old[i]);
+	session_erase(session);
+	if (peer->current)
+		return;
+
+	peer->pinging = false;
+	went_down(peer, reason, true);
+	if (peer->engine->config.role == ROLE_CLIENT) {
+		handshake_want(peer, true, now);
+		return;
+	}
+	initiator_abandon(peer);
+	staging_drop(peer);
+	roaming_set(peer, &(struct endpoint){ 0 }, now);
+}
+
+struct instant sessions_deadline(const struct peer *peer)
+{
+	struct instant at = INSTANT_NEVER;
+
+	if (peer->current)
+		at = instant_after(peer->current->born,
+				   peer->up ? SENDING_LIFETIME : RECEIVING_LIFETIME);
+	for (unsigned i = 0; i < PENDING_MAX; i++)
+		if (peer->pending[i])
+			at = instant_earlier(
+				at, instant_after(peer->pending[i]->born, PENDING_LIFETIME));
+	for (unsigned i = 0; i < OLD_MAX; i++)
+		if (peer->old[i])
+			at = instant_earlier(at,
+					     instant_after(peer->old[i]->born, RECEIVING_LIFETIME));
+	return at;
+}
+
+void sessions_tick(struct peer *peer, struct instant now)
+{
+	for (unsigned i = 0; i < PENDING_MAX; i++)
+		if (peer->pending[i] &&
+		    instant_since(now, peer->pending[i]->born) >= PENDING_LIFETIME)
+			session_erase(peer->pending[i]);
+	for (unsigned i = 0; i < OLD_MAX; i++)
+		if (peer->old[i] && !session_may_receive(peer->old[i], now))
+			session_erase(peer->old[i]);
+	if (!peer->current)
+		return;
+	if (!session_may_send(peer->current, now))
+		went_down(peer, CLOSE_STOPPING, false);
+	if (!session_may_receive(peer->current, now))
+		session_erase(peer->current);
+}

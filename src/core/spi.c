@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "engine_state.h"
+
+/* SPIs are drawn at random by ourselves, hence their low bits are hash enough. */
+static struct spi_entry **bucket_of(const struct spi_table *table, uint32_t spi)
+{
+	return &table->buckets[spi & (table->bucket_count - 1)];
+}
+
+struct spi_entry *spi_find(const struct spi_table *table, uint32_t spi)
+{
+	struct spi_entry *e = *bucket_of(table, spi);
+
+	while (e && e->spi != spi)
+		e = e->next;
+	return e;
+}
+
+void spi_insert(struct spi_table *table, struct spi_entry *entry)
+{
+	struct spi_entry **bucket = bucket_of(table, entry->spi);
+
+	entry->next = *bucket;
+	*bucket = entry;
+	table->entries++;
+}
+
+void spi_remove(struct spi_table *table, struct spi_entry *entry)
+{
+	struct spi_entry **link = bucket_of(table, entry->spi);
+
+	while (*link && *link != entry)
+		link = &(*link)->next;
+	if (!*link)
+		return;
+	*link = entry->next;
+	table->entries--;
+}
+
+void spi_rehash(struct spi_table *table, struct spi_entry **buckets, size_t bucket_count)
+{
+	struct spi_table old = *table;
+
+	*table = (struct spi_table){ buckets, bucket_count, 0 };
+	for (size_t i = 0; i < old.bucket_count; i++) {
+		for (struct spi_entry *e = old.buckets[i], *next; e; e = next) {
+			next = e->next;
+			spi_insert(table, e);
+		}
+	}
+}
+
+uint32_t spi_draw(struct engine *engine)
+{
+	be32 drawn;
+
+	do
+		engine_random(engine, &drawn, sizeof(drawn));
+	while (be32_to(drawn) < SPI_MIN || spi_find(&engine->spis, be32_to(drawn)));
+	return be32_to(drawn);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Packets that wait for a session.  The slots are taken once, at the start, for all peers together: a
+ * flood of packets for peers that do not answer must not cost memory without bound. */
+#include "engine_state.h"
+
+#include <string.h>
+
+enum { SLOTS = 1024 };
+
+bool staging_prepare(struct engine *engine)
+{
+	size_t room = ENVELOPE_HEAD_BYTES + engine->config.inner_mtu + ENVELOPE_TAIL_BYTES;
+	size_t slot = (sizeof(struct staged) + room + 63) & ~(size_t)63;
+	uint8_t *memory = engine->config.hooks.allocate(engine->config.hooks.shell, SLOTS * slot);
+
+	if (!memory)
+		return false;
+	engine->staged_memory = memory;
+	engine->staged_room = room;
+	for (size_t i = SLOTS; i-- > 0;) {
+		struct staged *s = (struct staged *)(memory + i * slot);
+
+		s->next = engine->staged_free;
+		engine->staged_free = s;
+	}
+	return true;
+}
+
+static struct staged *take_first(struct peer *peer)
+{
+	struct staged *s = peer->staged_first;
+
+	peer->staged_first = s->next;
+	if (!s->next)
+		peer->staged_last = &peer->staged_first;
+	peer->staged--;
+	return s;
+}
+
+/* Inner packets are somebody's plaintext: they do not stay behind in a free slot. */
+static void give_back(struct engine *engine, struct staged *s)
+{
+	sodium_memzero(s->room, engine->staged_room);
+	s->next = engine->staged_free;
+	engine->staged_free = s;
+}
+
+enum verdict staging_put(struct peer *peer, const uint8_t *packet, size_t bytes)
+{
+	struct engine *engine = peer->engine;
+	struct staged *s;
+
+	if (bytes > engine->config.inner_mtu)
+		return VERDICT_TOO_BIG;
+	if (peer->staged > 0 && (peer->staged == ENGINE_STAGED_MAX || !engine->staged_free)) {
+		give_back(engine, take_first(peer));
+		peer_count(engine, peer, VERDICT_QUEUE_FULL);
+	}
+	s = engine->staged_free;
+	if (!s)
+		return VERDICT_QUEUE_FULL;
+
+	engine->staged_free = s->next;
+	s->next = NULL;
+	s->bytes = bytes;
+	memcpy(s->room + ENVELOPE_HEAD_BYTES, packet, bytes);
+	*peer->staged_last = s;
+	peer->staged_last = &s->next;
+	peer->staged++;
+	return VERDICT_STAGED;
+}
+
+void staging_flush(struct peer *peer, struct instant now)
+{
+	struct engine *engine = peer->engine;
+
+	if (endpoint_is_none(&peer->endpoint))
+		return;
+	while (peer->staged > 0 && session_may_send(peer->current, now)) {
+		struct staged *s = take_first(peer);
+		struct outbound packet = { .inner = s->room + ENVELOPE_HEAD_BYTES,
+					   .inner_bytes = s->bytes };
+
+		engine_outbound(engine, &packet, 1, now);
+		if (packet.verdict == VERDICT_PASS)
+			engine_transmit(engine, packet.to, packet.record, packet.record_bytes,
+					packet.tos, true);
+		give_back(engine, s);
+	}
+}
+
+void staging_drop(struct peer *peer)
+{
+	while (peer->staged > 0) {
+		give_back(peer->engine, take_first(peer));
+		peer_count(peer->engine, peer, VERDICT_NO_SESSION);
+	}
+}

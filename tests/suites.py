@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All suites of tests, one after the other, and one line that sums them up (run by tests/run).
+
+Each suite is a function that takes a Run and returns its Results.  A build is a suite as well: it
+passes or fails.  What a suite prints goes into a log; only what failed is shown.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parent.parent
+BUILD = Path(os.environ.get("MINIVPN_TEST_BUILD", SOURCE / "build-tests"))
+JOBS = os.cpu_count() or 1
+
+C_FOLDERS = ("include", "src", "keys", "tools", "tests")
+
+
+class Results:
+    """How many tests passed, and what is to be said about the others."""
+
+    def __init__(self, passed=0, failed=(), skipped=()):
+        self.passed = passed
+        self.failed = list(failed)      # texts, the test's name in the first line
+        self.skipped = list(skipped)    # "name: reason"
+
+    @staticmethod
+    def one(name, trouble=None):
+        """The results of a suite that is one test; @trouble is None if it passed."""
+        return Results(1) if trouble is None else Results(0, [f"{name}\n{trouble}"])
+
+
+class Run:
+    """What the suites need to know: options, and where their logs go."""
+
+    def __init__(self, options):
+        self.options = options
+        self.logs = BUILD / "logs"
+        shutil.rmtree(self.logs, ignore_errors=True)
+        self.logs.mkdir(parents=True)
+
+    def command(self, log, *words, env=None, timeout=1800):
+        """Run a command with its output in a log; returns (exit status, output)."""
+        path = self.logs / f"{log}.log"
+        with open(path, "w+b") as sink:
+            try:
+                status = subprocess.run([str(w) for w in words], cwd=SOURCE, stdout=sink,
+                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                        env={**os.environ, **(env or {})}, timeout=timeout,
+                                        check=False).returncode
+            except subprocess.TimeoutExpired:
+                status = "over its time"
+        return status, path.read_text(errors="replace")
+
+
+def build(run, kind, compiler, *settings):
+    """Configure and build; @kind names the folder and the log."""
+    folder = BUILD / kind
+    if not (folder / "build.ninja").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        status, output = run.command(f"setup-{kind}", "meson", "setup", folder, "-Dwerror=true",
+                                     *settings, env={"CC": compiler})
+        if status:
+            return Results.one(f"configure {kind}", _tail(output))
+    status, output = run.command(f"build-{kind}", "ninja", "-k", "0", "-C", folder)
+    return Results.one(f"build {kind}", _tail(output) if status else None)
+
+
+def unit(run, kind, env=None):
+    """meson's tests.  Each test function of cmocka counts, not each program."""
+    folder = BUILD / kind
+    words = ["meson", "test", "-C", folder, "--no-rebuild", "--suite", "unit"]
+    if run.options.pattern:
+        listed = subprocess.run([*words, "--list"], cwd=SOURCE, capture_output=True, text=True,
+                                check=False).stdout
+        names = {line.split(" / ")[-1].strip() for line in listed.splitlines()}
+        wanted = sorted(name for name in names if run.options.pattern in name)
+        if not wanted:
+            return Results()
+        words += wanted
+    status, output = run.command(f"unit-{kind}", *words, env=env)
+    results = Results()
+    record = folder / "meson-logs/testlog.json"
+    if not record.exists():
+        return Results.one(f"unit tests, {kind}", _tail(output))
+    for line in record.read_text().splitlines():
+        _count_unit(json.loads(line), kind, results)
+    if status and not results.failed:
+        results.failed.append(f"unit tests, {kind}\n{_tail(output)}")
+    return results
+
+
+def _count_unit(test, kind, results):
+    """Add what one test program said (a line of meson's testlog.json) to @results."""
+    name = f"{test['name'].split(' / ')[-1]} ({kind})"
+    said = (test.get("stdout") or "") + (test.get("stderr") or "")
+    good = re.findall(r"^\[       OK \] (\S+)", said, re.MULTILINE)
+    bad = re.findall(r"^\[  FAILED  \] (?:\S+: )?([A-Za-z_]\w*)$", said, re.MULTILINE)
+    left = re.findall(r"^\[  SKIPPED \] ([A-Za-z_]\w*)$", said, re.MULTILINE)
+    results.passed += len(good)
+    results.skipped += [f"{name}: {one}" for one in sorted(set(left))]
+    if test["result"] == "SKIP":
+        results.skipped.append(f"{name}: {said.strip() or 'no reason given'}")
+    elif test["result"] not in ("OK", "EXPECTEDFAIL"):
+        results.failed += [f"{name}: {one}\n{_tail(said)}" for one in sorted(set(bad))] or [
+            f"{name}: {test['result']} (status {test.get('returncode')})\n{_tail(said)}"]
+    elif not good:
+        results.passed += 1
+
+
+def end_to_end(run, kind, *words, env=None):
+    """The pytest suites, with the programs of one build."""
+    report = run.logs / f"pytest-{kind}.xml"
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", "tests", f"--junitxml={report}", *words]
+    if run.options.long:
+        command.append("--long")
+    if run.options.pattern:
+        command += ["-k", run.options.pattern]
+    status, output = run.command(f"pytest-{kind}", *_as_root(), *command,
+                                 env={"MINIVPN_BUILD": str(BUILD / kind), **(env or {})})
+    if status == 5 and run.options.pattern:     # nothing matches
+        return Results()
+    if not report.exists():
+        return Results.one(f"pytest, {kind}", _tail(output, 40))
+    results = Results()
+    for case in ET.parse(report).iter("testcase"):
+        name = f"{case.get('classname', '').removeprefix('tests.')}.{case.get('name')} ({kind})"
+        trouble = [*case.findall("failure"), *case.findall("error")]
+        skip = case.find("skipped")
+        if trouble:
+            results.failed.append(f"{name}\n{trouble[0].text or trouble[0].get('message')}")
+        elif skip is not None:
+            results.skipped.append(f"{name}: {skip.get('message')}")
+        else:
+            results.passed += 1
+    if status and not results.failed:
+        results.failed.append(f"pytest, {kind}: status {status}\n{_tail(output, 40)}")
+    return results
+
+
+def _as_root():
+    """What to put before a command that makes namespaces; nothing if that will not help."""
+    if os.geteuid() == 0 or not shutil.which("sudo"):
+        return []
+    able = subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
+    return ["sudo", "-n", "-E"] if able else []
+
+
+def sanitized(run):
+    """Everything under AddressSanitizer and UBSan.  Any report fails the run, whoever wrote it."""
+    kind = "sanitized"
+    results = build(run, kind, "gcc", "-Db_sanitize=address,undefined", "-Db_lundef=false")
+    if results.failed:
+        return results
+    reports = Path(tempfile.mkdtemp(prefix="minivpn-sanitizers-"))
+    reports.chmod(0o1777)       # daemons write theirs after they gave up their rights
+    env = {"UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:log_path={reports}/ubsan",
+           "ASAN_OPTIONS": f"detect_stack_use_after_return=1:log_path={reports}/asan"}
+    _add(results, unit(run, kind, env))
+    if not run.options.quick:
+        # The leak checker traces its own process, and our daemons are not to be traced.
+        env["ASAN_OPTIONS"] += ":detect_leaks=0"
+        _add(results, end_to_end(run, kind, "-m", "not unsanitized", env=env))
+    for report in sorted(reports.iterdir()):
+        results.failed.append(f"sanitizer report {report.name}\n"
+                              f"{_tail(report.read_text(errors='replace'), 40)}")
+    shutil.rmtree(reports)
+    return results
+
+
+def formatting(run):
+    """Does clang-format agree with every C file?"""
+    status, output = run.command("format", "clang-format", "--dry-run", "--Werror", *_c_files())
+    return Results.one("clang-format", _tail(output) if status else None)
+
+
+def tidy(run):
+    """clang-tidy over every source of the clang build that is shipped; each file is a test."""
+    database = BUILD / "clang" / "compile_commands.json"
+    sources = {Path(BUILD / "clang", entry["file"]).resolve().relative_to(SOURCE)
+               for entry in json.loads(database.read_text())}
+    ours = sorted(source for source in sources if source.parts[0] != "tests")
+    results = Results()
+    waiting, working = list(ours), {}
+    while waiting or working:
+        while waiting and len(working) < JOBS:
+            source = waiting.pop()
+            working[source] = subprocess.Popen(
+                ["clang-tidy", "--quiet", "-p", database.parent, str(source)], cwd=SOURCE,
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        source = next(iter(working))
+        output, _ = working[source].communicate()
+        if working.pop(source).returncode:
+            results.failed.append(f"clang-tidy {source}\n{output}")
+        else:
+            results.passed += 1
+    return results
+
+
+def _c_files():
+    """Every C file of the tree, as git sees it (or as it lies there, in an unpacked release)."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.c", "*.h"],
+                            cwd=SOURCE, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        return [f for f in listed.stdout.splitlines() if (SOURCE / f).exists()]
+    return [str(path.relative_to(SOURCE)) for folder in C_FOLDERS
+            for path in sorted((SOURCE / folder).rglob("*.[ch]"))]
+
+
+def suites(options):
+    """The list of (title, function) that the options ask for."""
+    everything = [("build, gcc", lambda run: build(run, "gcc", "gcc")),
+                  ("unit tests", lambda run: unit(run, "gcc")),
+                  ("end to end", lambda run: end_to_end(run, "gcc"))]
+    if options.pattern:
+        return everything
+    everything += [("clang-format", formatting),
+                   ("build, clang", lambda run: build(run, "clang", "clang"))]
+    if options.quick:
+        return everything
+    return everything + [("clang-tidy", tidy), ("sanitizers", sanitized)]
+
+
+def _add(sum_of, results):
+    sum_of.passed += results.passed
+    sum_of.failed += results.failed
+    sum_of.skipped += results.skipped
+
+
+def _tail(text, lines=25):
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="tests/run", description="Builds minivpn and runs its tests.")
+    parser.add_argument("--quick", action="store_true",
+                        help="without clang-tidy and without the sanitizers")
+    parser.add_argument("--long", action="store_true", help="with the long campaigns")
+    parser.add_argument("pattern", nargs="?",
+                        help="only tests whose name contains this, in one build")
+    options = parser.parse_args()
+
+    run = Run(options)
+    total = Results()
+    for title, suite in suites(options):
+        started = time.monotonic()
+        print(f"{title} ... ", end="", flush=True)
+        results = suite(run)
+        counts = f"{results.passed} passed, {len(results.failed)} failed"
+        counts += f", {len(results.skipped)} skipped" if results.skipped else ""
+        print(f"{counts}  ({time.monotonic() - started:.0f} s)", flush=True)
+        for failure in results.failed:
+            print("\n  FAILED " + failure.replace("\n", "\n    ") + "\n")
+        for skip in results.skipped:
+            print(f"  skipped {skip}")
+        _add(total, results)
+        if title.startswith("build") and results.failed:
+            break
+
+    print(f"\n{total.passed} passed, {len(total.failed)} failed" +
+          (f", {len(total.skipped)} skipped" if total.skipped else ""))
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
