@@ -142,4 +142,33 @@ struct inner {
  */
 enum verdict inner_parse(const uint8_t *packet, size_t bytes, struct inner *ret_inner);
 
+/**
+ * struct inner_payload - what an IP packet carries, behind IPv6 extension headers if there are any
+ * @protocol:       IPPROTO_* of what begins at @at, were the packet not a fragment
+ * @at:             its offset; no more than the packet's length
+ * @fragment:       is the packet a fragment?
+ * @first_fragment: and if so, the first one, so that @protocol is indeed found at @at?
+ */
+struct inner_payload {
+	uint8_t protocol;
+	uint32_t at;
+	bool fragment;
+	bool first_fragment;
+};
+
+/**
+ * inner_payload() - find what an IP packet carries
+ * @packet:      the packet
+ * @inner:       what inner_parse() found in it
+ * @ret_payload: filled on success, untouched otherwise
+ *
+ * Hop-by-hop options, routing, destination options and fragment headers are passed over; what comes
+ * behind any other is not looked for.
+ *
+ * Return: false if an IPv6 extension header reaches beyond the packet
+ * Source: RFC 791 section 3.1, RFC 8200 section 4
+ */
+bool inner_payload(const uint8_t *packet, const struct inner *inner,
+		   struct inner_payload *ret_payload);
+
 #endif

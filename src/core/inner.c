@@ -4,6 +4,7 @@
 #include "minivpn/wire.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
 
 static const uint8_t ipv4_mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
@@ -287,4 +288,59 @@ enum verdict inner_parse(const uint8_t *packet, size_t bytes, struct inner *ret_
 	if (packet[0] >> 4 == 6)
 		return parse_ipv6(packet, bytes, ret_inner);
 	return VERDICT_NOT_IP;
+}
+
+static bool payload_ipv4(const uint8_t *packet, const struct inner *inner,
+			 struct inner_payload *ret_payload)
+{
+	enum { MORE_FRAGMENTS = 0x2000, FRAGMENT_OFFSET = 0x1fff };
+	uint16_t place = wire_u16(packet + 6);
+
+	*ret_payload = (struct inner_payload){
+		.protocol = inner->protocol,
+		.at = (uint32_t)(packet[0] & 15) * 4,
+		.fragment = place & (MORE_FRAGMENTS | FRAGMENT_OFFSET),
+		.first_fragment = (place & (MORE_FRAGMENTS | FRAGMENT_OFFSET)) == MORE_FRAGMENTS,
+	};
+	return true;
+}
+
+static bool payload_ipv6(const uint8_t *packet, const struct inner *inner,
+			 struct inner_payload *ret_payload)
+{
+	enum {
+		UNIT_BYTES = 8,
+		OFFSET_MASK = 0xfff8
+	}; /* RFC 8200 4.5: offset in the upper 13 bits */
+	struct inner_payload p = { .protocol = inner->protocol, .at = IPV6_HEADER_BYTES };
+
+	while (p.protocol == IPPROTO_HOPOPTS || p.protocol == IPPROTO_ROUTING ||
+	       p.protocol == IPPROTO_DSTOPTS || p.protocol == IPPROTO_FRAGMENT) {
+		const uint8_t *header = packet + p.at;
+		uint32_t bytes = UNIT_BYTES;
+
+		if (p.at + bytes > inner->bytes)
+			return false;
+		if (p.protocol != IPPROTO_FRAGMENT) {
+			bytes += header[1] * (uint32_t)UNIT_BYTES;
+		} else {
+			p.fragment = true;
+			p.first_fragment = (wire_u16(header + 2) & OFFSET_MASK) == 0;
+		}
+		if (p.at + bytes > inner->bytes)
+			return false;
+		p.protocol = header[0];
+		p.at += bytes;
+		if (p.fragment && !p.first_fragment)
+			break;
+	}
+	*ret_payload = p;
+	return true;
+}
+
+bool inner_payload(const uint8_t *packet, const struct inner *inner,
+		   struct inner_payload *ret_payload)
+{
+	return inner->version == 4 ? payload_ipv4(packet, inner, ret_payload)
+				   : payload_ipv6(packet, inner, ret_payload);
 }

@@ -29,15 +29,9 @@ static bool is_host_ipv4(const uint8_t address[4])
 	return address[0] != 0 && address[0] != 127 && address[0] < 224;
 }
 
-static bool is_error_icmpv4(const uint8_t *packet, const struct inner *inner)
+static bool is_error_icmpv4(uint8_t type)
 {
-	uint32_t header = header_bytes_ipv4(packet);
-
-	if (inner->protocol != IPPROTO_ICMP)
-		return false;
-	if (inner->bytes <= header)
-		return true; /* too short to tell: silence is the safe side */
-	switch (packet[header]) {
+	switch (type) {
 	case 3:  /* destination unreachable */
 	case 4:  /* source quench */
 	case 5:  /* redirect */
@@ -49,10 +43,41 @@ static bool is_error_icmpv4(const uint8_t *packet, const struct inner *inner)
 	}
 }
 
-static bool may_answer_ipv4(const uint8_t *packet, const struct inner *inner)
+static bool is_error_icmpv6(uint8_t type)
 {
-	return is_host_ipv4(packet + 12) && is_host_ipv4(packet + 16) &&
-	       (wire_u16(packet + 6) & FRAGMENT_OFFSET) == 0 && !is_error_icmpv4(packet, inner);
+	enum { REDIRECT = 137, FIRST_INFORMATIONAL = 128 };
+
+	return type < FIRST_INFORMATIONAL || type == REDIRECT;
+}
+
+/* A multicast destination is an obstacle for IPv4 only: RFC 4443 2.4(e) exempts "too big", since
+ * path MTU discovery would not work for multicast without. */
+static bool may_answer_addresses(const uint8_t *packet, const struct inner *inner)
+{
+	enum { MULTICAST = 0xff };
+
+	if (inner->version == 4)
+		return is_host_ipv4(packet + 12) && is_host_ipv4(packet + 16);
+	return !address_is_none(&inner->source) && packet[8] != MULTICAST;
+}
+
+/* What cannot be read as far as its type might be an error message: silence is the safe side. */
+static bool may_answer(const uint8_t *packet, const struct inner *inner)
+{
+	struct inner_payload payload;
+	bool icmpv4, icmpv6;
+
+	if (!may_answer_addresses(packet, inner) || !inner_payload(packet, inner, &payload))
+		return false;
+	if (payload.fragment && !payload.first_fragment)
+		return false;
+	icmpv4 = inner->version == 4 && payload.protocol == IPPROTO_ICMP;
+	icmpv6 = inner->version == 6 && payload.protocol == IPPROTO_ICMPV6;
+	if (!icmpv4 && !icmpv6)
+		return true;
+	if (payload.at >= inner->bytes)
+		return false;
+	return icmpv4 ? !is_error_icmpv4(packet[payload.at]) : !is_error_icmpv6(packet[payload.at]);
 }
 
 static size_t answer_ipv4(const uint8_t *packet, const struct inner *inner, uint32_t mtu,
@@ -83,61 +108,6 @@ static size_t answer_ipv4(const uint8_t *packet, const struct inner *inner, uint
 	checksum = checksum_finish(checksum_add(0, icmp, ICMP_BYTES + quote));
 	memcpy(icmp + ICMP_CHECKSUM_AT, &checksum, sizeof(checksum));
 	return bytes;
-}
-
-/**
- * find_icmpv6() - look for an ICMPv6 header, behind extension headers if there are any
- * @ret_at:    its offset, if true
- * @ret_first: false if the packet is a fragment, but not the first one
- *
- * Return: true if the packet is ICMPv6 as far as it can be read
- */
-static bool find_icmpv6(const uint8_t *packet, const struct inner *inner, uint32_t *ret_at,
-			bool *ret_first)
-{
-	uint8_t next = inner->protocol;
-	uint32_t at = IPV6_HEADER_BYTES;
-
-	*ret_first = true;
-	while (at + 8 <= inner->bytes) {
-		switch (next) {
-		case IPPROTO_FRAGMENT:
-			if (wire_u16(packet + at + 2) & 0xfff8) {
-				*ret_first = false;
-				return false;
-			}
-			next = packet[at];
-			at += 8;
-			break;
-		case IPPROTO_HOPOPTS:
-		case IPPROTO_ROUTING:
-		case IPPROTO_DSTOPTS:
-			next = packet[at];
-			at += 8 + (uint32_t)packet[at + 1] * 8;
-			break;
-		default:
-			*ret_at = at;
-			return next == IPPROTO_ICMPV6;
-		}
-	}
-	*ret_at = at;
-	return next == IPPROTO_ICMPV6;
-}
-
-/* RFC 4443 2.4(e).  A multicast destination is no obstacle: without "too big", path MTU discovery
- * would not work for it. */
-static bool may_answer_ipv6(const uint8_t *packet, const struct inner *inner)
-{
-	enum { REDIRECT = 137, FIRST_INFORMATIONAL = 128, MULTICAST = 0xff };
-	uint32_t icmp_at;
-	bool first;
-
-	if (address_is_none(&inner->source) || packet[8] == MULTICAST)
-		return false;
-	if (!find_icmpv6(packet, inner, &icmp_at, &first))
-		return first;
-	return icmp_at < inner->bytes && packet[icmp_at] >= FIRST_INFORMATIONAL &&
-	       packet[icmp_at] != REDIRECT;
 }
 
 static size_t answer_ipv6(const uint8_t *packet, const struct inner *inner, uint32_t mtu,
@@ -171,11 +141,10 @@ size_t toobig_answer(const uint8_t *packet, const struct inner *inner, uint32_t 
 {
 	if (address_is_none(from) || address_is_ipv4(from) != (inner->version == 4))
 		return 0;
-	if (inner->version == 4)
-		return may_answer_ipv4(packet, inner)
-			       ? answer_ipv4(packet, inner, mtu, from, ret_room)
-			       : 0;
-	return may_answer_ipv6(packet, inner) ? answer_ipv6(packet, inner, mtu, from, ret_room) : 0;
+	if (!may_answer(packet, inner))
+		return 0;
+	return inner->version == 4 ? answer_ipv4(packet, inner, mtu, from, ret_room)
+				   : answer_ipv6(packet, inner, mtu, from, ret_room);
 }
 
 bool fragments_begin(struct fragments *f, const uint8_t *packet, const struct inner *inner,
