@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/control.h"
+
+#include "log.h"
+#include "scope.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+static int socket_address(const char *directory, struct sockaddr_un *ret_address)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", directory);
+
+	if (n < 0 || (size_t)n >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	*ret_address = address;
+	return 0;
+}
+
+int control_listen(const char *directory, int *ret_fd)
+{
+	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = socket_address(directory, &address);
+	if (r < 0)
+		return r;
+	unlink(address.sun_path); /* left by an instance that was killed; its directory is ours now */
+	/* The mode of a bound socket is that of its descriptor, less the umask (unix(7)). */
+	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(fd, CONTROL_CLIENTS_MAX) < 0)
+		return -errno;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int control_start(struct control *control, int listener, struct loop *loop, uint32_t tag,
+		  control_answer *answer, void *context)
+{
+	*control = (struct control){
+		.listener = listener, .loop = loop, .tag = tag, .answer = answer, .context = context
+	};
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		control->client[i].fd = -1;
+	return loop_watch(loop, listener, tag);
+}
+
+static void hang_up(struct control_client *client)
+{
+	close(client->fd);
+	free(client->reply);
+	*client = (struct control_client){ .fd = -1 };
+}
+
+void control_stop(struct control *control)
+{
+	if (!control->loop)
+		return;
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		if (control->client[i].fd >= 0)
+			hang_up(&control->client[i]);
+	close(control->listener);
+	*control = (struct control){ 0 };
+}
+
+/* A free place, if need be that of whoever has had his for longest. */
+static struct control_client *place_for_client(struct control *control)
+{
+	struct control_client *oldest = &control->client[0];
+
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		if (control->client[i].fd < 0)
+			return &control->client[i];
+		if (control->client[i].serial < oldest->serial)
+			oldest = &control->client[i];
+	}
+	hang_up(oldest);
+	return oldest;
+}
+
+/* Whoever started this process, and root. */
+static bool is_permitted(int fd)
+{
+	struct ucred peer;
+	socklen_t bytes = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0)
+		return false;
+	return peer.uid == 0 || peer.uid == getuid();
+}
+
+static void accept_client(struct control *control)
+{
+	scoped_fd fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct control_client *client;
+
+	if (fd < 0 || !is_permitted(fd))
+		return;
+	client = place_for_client(control);
+	if (loop_watch(control->loop, fd, control->tag) < 0)
+		return;
+	client->fd = take_fd(&fd);
+	client->serial = control->served++;
+}
+
+/* ---- One connection ---- */
+
+/* What is to be said to @text, a request of @bytes; takes its own members as well as the answer's. */
+static json_t *reply_to(struct control *control, const char *text, size_t bytes)
+{
+	json_error_t error;
+	json_t *request = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+	json_t *reply = json_pack("{s:s}", "minivpn", MINIVPN_VERSION), *answer;
+	const char *word = json_string_value(json_object_get(request, "request"));
+
+	if (!word) {
+		json_object_set_new(reply, "error", json_string("expected {\"request\": \"...\"}"));
+	} else {
+		answer = control->answer(control->context, word);
+		if (answer) {
+			json_object_set_new(reply, "reply", json_string(word));
+			json_object_update(reply, answer);
+			json_decref(answer);
+		} else {
+			json_object_set_new(reply, "error", json_string("unknown request"));
+		}
+	}
+	json_decref(request);
+	return reply;
+}
+
+static int prepare_reply(struct control *control, struct control_client *client)
+{
+	json_t *reply = reply_to(control, client->request, client->got);
+
+	client->reply = json_dumps(reply, JSON_COMPACT);
+	json_decref(reply);
+	if (!client->reply)
+		return -ENOMEM;
+	client->bytes = strlen(client->reply);
+	client->reply[client->bytes++] = '\n'; /* in place of the NUL, which is not sent */
+	return 0;
+}
+
+/* Return: 0 to go on when there is more room, negative when the connection is to end. */
+static int send_reply(struct control *control, struct control_client *client)
+{
+	ssize_t n;
+
+	while (client->sent < client->bytes) {
+		n = send(client->fd, client->reply + client->sent, client->bytes - client->sent,
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN)
+			return loop_watch_writable(control->loop, client->fd, control->tag, true);
+		if (n < 0)
+			return -errno;
+		client->sent += (size_t)n;
+	}
+	return -ESHUTDOWN;
+}
+
+static int receive_request(struct control *control, struct control_client *client)
+{
+	ssize_t n = recv(client->fd, client->request + client->got,
+			 sizeof(client->request) - client->got, MSG_DONTWAIT);
+	int r;
+
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	if (n == 0)
+		return -ECONNRESET;
+	client->got += (size_t)n;
+	if (!memchr(client->request, '\n', client->got) && client->got < sizeof(client->request))
+		return 0;
+	r = prepare_reply(control, client);
+	return r < 0 ? r : send_reply(control, client);
+}
+
+void control_serve(struct control *control, const struct loop_event *event)
+{
+	struct control_client *client;
+	int r;
+
+	if (event->fd == control->listener) {
+		accept_client(control);
+		return;
+	}
+	for (client = control->client; client < control->client + CONTROL_CLIENTS_MAX; client++) {
+		if (client->fd != event->fd)
+			continue;
+		r = client->reply ? send_reply(control, client) : receive_request(control, client);
+		if (r < 0)
+			hang_up(client);
+		return;
+	}
+}
+
+/* ---- The asking end ---- */
+
+static int connect_to(const char *directory, int *ret_fd)
+{
+	const struct timeval limit = { .tv_sec = CONTROL_TIMEOUT_S };
+	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = socket_address(directory, &address);
+	if (r < 0)
+		return r;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int control_ask(const char *directory, const char *request, json_t **ret_reply)
+{
+	scoped_fd fd = -1;
+	char line[256];
+	json_error_t error;
+	json_t *reply;
+	int r = connect_to(directory, &fd), bytes;
+
+	if (r < 0)
+		return r;
+	bytes = snprintf(line, sizeof(line), "{\"request\": \"%s\"}\n", request);
+	if (send(fd, line, (size_t)bytes, MSG_NOSIGNAL) < 0)
+		return -errno;
+	errno = 0;
+	reply = json_loadfd(fd, JSON_REJECT_DUPLICATES, &error);
+	if (!reply)
+		return errno == EAGAIN ? -ETIMEDOUT : -EPROTO;
+	if (!json_is_object(reply)) {
+		json_decref(reply);
+		return -EPROTO;
+	}
+	*ret_reply = reply;
+	return 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control socket of a running tunnel: one request, one reply, both a JSON object on one line that
+ * says by itself what it is, then the connection ends.
+ *
+ *	{"request": "status"}   ->   {"minivpn": "0.1.0", "reply": "status", ...}
+ *	anything else           ->   {"minivpn": "0.1.0", "error": "..."}
+ *
+ * The socket lies in the instance's directory (host/state.h), made while there are still rights, and
+ * is for root alone: by its mode, and by what the kernel says of who connected.  Serving it never
+ * blocks: what cannot be sent at once waits in a buffer of its own for the socket to be writable.  At
+ * most CONTROL_CLIENTS_MAX are connected; a further one displaces the one that came first.
+ */
+#ifndef RUN_CONTROL_H
+#define RUN_CONTROL_H
+
+#include "io/loop.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+enum {
+	CONTROL_CLIENTS_MAX = 8,
+	CONTROL_REQUEST_BYTES = 4096,
+	CONTROL_TIMEOUT_S = 5, /* that control_ask() waits for a reply */
+};
+
+/**
+ * control_answer - what answers requests
+ * @context: as given to control_start()
+ * @request: value of the request's member "request"
+ *
+ * Return: the reply's further members, as an object that control takes over; NULL for a request that
+ * is not known
+ */
+typedef json_t *control_answer(void *context, const char *request);
+
+/**
+ * struct control_client - one connection
+ * @fd:      -1 if there is none
+ * @serial:  the lowest came first
+ * @request: what has come of the request so far
+ * @got:     how many bytes of it
+ * @reply:   what is to be sent, @bytes of it, @sent of them already; NULL while it is not known
+ */
+struct control_client {
+	int fd;
+	uint64_t serial;
+	char request[CONTROL_REQUEST_BYTES];
+	size_t got;
+	char *reply;
+	size_t bytes, sent;
+};
+
+/** struct control - the serving end; visible so that it can be placed */
+struct control {
+	int listener;
+	struct loop *loop;
+	uint32_t tag;
+	control_answer *answer;
+	void *context;
+	uint64_t served;
+	struct control_client client[CONTROL_CLIENTS_MAX];
+};
+
+/**
+ * control_listen() - make the socket
+ * @directory: of the instance
+ * @ret_fd:    listening, non-blocking, close-on-exec
+ *
+ * Return: 0 or negative errno
+ */
+int control_listen(const char *directory, int *ret_fd);
+
+/**
+ * control_start() - serve it
+ * @listener: from control_listen(); control closes it
+ * @loop:     reports events of the socket and of its connections with @tag; hand them all to
+ *            control_serve()
+ *
+ * Return: 0 or negative errno
+ */
+int control_start(struct control *control, int listener, struct loop *loop, uint32_t tag,
+		  control_answer *answer, void *context);
+
+/** control_serve() - something happened to the socket or to a connection */
+void control_serve(struct control *control, const struct loop_event *event);
+
+/** control_stop() - end all connections and the listening; a zeroed control is fine */
+void control_stop(struct control *control);
+
+/**
+ * control_ask() - the asking end: connect, ask, wait for the reply
+ * @directory: of the instance
+ * @request:   word
+ * @ret_reply: the whole reply, an object; the caller's to json_decref()
+ *
+ * Return: 0; -ENOENT or -ECONNREFUSED if nothing runs there; -EPROTO for a reply that is no object;
+ * or negative errno
+ */
+int control_ask(const char *directory, const char *request, json_t **ret_reply);
+
+#endif

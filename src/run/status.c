@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/status.h"
+
+#include "log.h"
+
+/* Seconds since @then, to the millisecond; null for what never was. */
+static json_t *ago(struct instant now, struct instant then)
+{
+	if (then.ns == 0)
+		return json_null();
+	return json_real((double)(instant_since(now, then) / NS_PER_MS) / 1000.0);
+}
+
+static json_t *prefixes(const struct prefix *p, unsigned count)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < count; i++)
+		json_array_append_new(list, json_string(shown_prefix(&p[i])));
+	return list;
+}
+
+static json_t *counters(const struct verdicts *verdicts)
+{
+	json_t *object = json_object();
+
+	for (int v = 0; v < VERDICT_COUNT; v++)
+		if (verdicts->count[v])
+			json_object_set_new(object, verdict_name((enum verdict)v),
+					    json_integer((json_int_t)verdicts->count[v]));
+	return object;
+}
+
+static json_t *peer_json(const struct status_view *view, const struct peer *peer,
+			 struct instant now)
+{
+	struct status_peer known = { .name = "" };
+	struct peer_snapshot s;
+
+	engine_snapshot(view->engine, peer, &s);
+	view->describe(view->context, s.tag, &known);
+	return json_pack(
+		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:s, s:o}",
+		"name", known.name, "endpoint",
+		endpoint_is_none(&s.endpoint) ? json_null()
+					      : json_string(shown_endpoint(&s.endpoint)),
+		"up", s.up, "up_s", s.up ? ago(now, s.up_since) : json_null(), "last_handshake_s",
+		ago(now, s.last_handshake), "last_heard_s", ago(now, s.last_heard), "addresses",
+		prefixes(known.address, known.address_count), "handshakes",
+		(json_int_t)s.handshakes, "inner_mtu", (json_int_t)s.inner_mtu, "path_proven",
+		s.path_proven, "spi", (json_int_t)s.session_spi, "staged", (json_int_t)s.staged,
+		"packets_in", (json_int_t)s.packets_in, "bytes_in", (json_int_t)s.bytes_in,
+		"packets_out", (json_int_t)s.packets_out, "bytes_out", (json_int_t)s.bytes_out,
+		"software", s.software, "verdicts", counters(&s.verdicts));
+}
+
+json_t *status_json(const struct status_view *view, struct instant now)
+{
+	const struct tunnel *tunnel = view->tunnel;
+	json_t *peers = json_array();
+
+	for (struct peer *peer = engine_peer_next(view->engine, NULL); peer;
+	     peer = engine_peer_next(view->engine, peer))
+		json_array_append_new(peers, peer_json(view, peer, now));
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "interface", tunnel->interface,
+			 "role", tunnel->role == ROLE_SERVER ? "server" : "client", "aead",
+			 view->aead, "running_s", ago(now, view->started), "addresses",
+			 prefixes(tunnel->address, tunnel->address_count), "peers", peers,
+			 "verdicts", counters(engine_verdicts(view->engine)));
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/control.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { LARGE = 3000000 }; /* more than a socket takes at once */
+
+static char folder[64];
+static struct loop loop;
+static struct control control;
+static unsigned answered;
+
+static json_t *answer(void *context, const char *request)
+{
+	char *large;
+	json_t *object;
+
+	assert_ptr_equal(context, &control);
+	answered++;
+	if (strcmp(request, "small") == 0)
+		return json_pack("{s:i}", "number", 7);
+	if (strcmp(request, "large") != 0)
+		return NULL;
+	large = malloc(LARGE + 1);
+	memset(large, 'x', LARGE);
+	large[LARGE] = '\0';
+	object = json_pack("{s:s}", "text", large);
+	free(large);
+	return object;
+}
+
+static int start(void **state)
+{
+	sigset_t none;
+	int listener;
+
+	(void)state;
+	strcpy(folder, "/tmp/test_control.XXXXXX");
+	sigemptyset(&none);
+	answered = 0;
+	return !mkdtemp(folder) || loop_open(&loop, &none) < 0 ||
+	       control_listen(folder, &listener) < 0 ||
+	       control_start(&control, listener, &loop, 5, answer, &control) < 0;
+}
+
+static int stop(void **state)
+{
+	char path[128];
+
+	(void)state;
+	control_stop(&control);
+	control_stop(&control);
+	loop_close(&loop);
+	snprintf(path, sizeof(path), "%s/control", folder);
+	unlink(path);
+	return rmdir(folder);
+}
+
+/* Serves until the child ends; returns its exit status. */
+static int serve_until(pid_t child)
+{
+	struct loop_event events[LOOP_EVENTS_MAX];
+	int status, n;
+
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		usleep(1000);
+		n = loop_poll(&loop, events);
+		for (int i = 0; i < n; i++)
+			control_serve(&control, &events[i]);
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void the_socket_is_private(void **state)
+{
+	char path[128];
+	struct stat s;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/control", folder);
+	assert_int_equal(stat(path, &s), 0);
+	assert_int_equal(s.st_mode & 07777, 0600);
+}
+
+static void ask_for(const char *request, const char *member, const char *text)
+{
+	json_t *reply;
+	pid_t child = fork();
+	bool ok;
+
+	if (child == 0) {
+		ok = control_ask(folder, request, &reply) == 0 &&
+		     json_object_get(reply, "minivpn") && json_object_get(reply, member) &&
+		     (!text ||
+		      strcmp(json_string_value(json_object_get(reply, member)), text) == 0);
+		_exit(!ok);
+	}
+	assert_int_equal(serve_until(child), 0);
+}
+
+static void requests_are_answered(void **state)
+{
+	(void)state;
+	ask_for("small", "number", NULL);
+	ask_for("small", "reply", "small");
+	ask_for("nonsense", "error", "unknown request");
+	assert_int_equal(answered, 3);
+}
+
+static void a_reply_may_be_larger_than_the_socket(void **state)
+{
+	json_t *reply;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		if (control_ask(folder, "large", &reply) < 0)
+			_exit(1);
+		_exit(json_string_length(json_object_get(reply, "text")) != LARGE);
+	}
+	assert_int_equal(serve_until(child), 0);
+}
+
+static int connect_raw(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", folder);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		_exit(9);
+	return fd;
+}
+
+static void nonsense_is_answered_and_bounded(void **state)
+{
+	static const char *const requests[] = { "\n", "{}\n", "[1]\n", "{\"request\": 1}\n",
+						"{\"request\": \"small\"\n" };
+	char reply[512], flood[CONTROL_REQUEST_BYTES + 100];
+	pid_t child = fork();
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	if (child == 0) {
+		for (size_t i = 0; i < sizeof(requests) / sizeof(*requests); i++) {
+			fd = connect_raw();
+			if (write(fd, requests[i], strlen(requests[i])) < 0)
+				_exit(1);
+			n = read(fd, reply, sizeof(reply) - 1);
+			reply[n > 0 ? n : 0] = '\0';
+			if (!strstr(reply, "\"error\":\"expected"))
+				_exit(2);
+			if (read(fd, reply, sizeof(reply)) != 0)
+				_exit(3); /* one reply, and the connection ends */
+			close(fd);
+		}
+		memset(flood, ' ', sizeof(flood));
+		fd = connect_raw();
+		if (write(fd, flood, sizeof(flood)) < 0 || read(fd, reply, sizeof(reply)) <= 0)
+			_exit(4);
+		_exit(0);
+	}
+	assert_int_equal(serve_until(child), 0);
+	assert_int_equal(answered, 0);
+}
+
+static void silent_ones_do_not_keep_others_out(void **state)
+{
+	json_t *reply;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		for (int i = 0; i < 3 * CONTROL_CLIENTS_MAX; i++) {
+			connect_raw();
+			usleep(2000);
+		}
+		_exit(control_ask(folder, "small", &reply) < 0);
+	}
+	assert_int_equal(serve_until(child), 0);
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		assert_true(control.client[i].fd < 0 || control.client[i].serial > 10);
+}
+
+static void nothing_running_is_told(void **state)
+{
+	json_t *reply;
+
+	(void)state;
+	assert_int_equal(control_ask("/nowhere", "small", &reply), -ENOENT);
+}
+
+int main(void)
+{
+#define WITH_CONTROL(test) cmocka_unit_test_setup_teardown(test, start, stop)
+	const struct CMUnitTest tests[] = {
+		WITH_CONTROL(the_socket_is_private),
+		WITH_CONTROL(requests_are_answered),
+		WITH_CONTROL(a_reply_may_be_larger_than_the_socket),
+		WITH_CONTROL(nonsense_is_answered_and_bounded),
+		WITH_CONTROL(silent_ones_do_not_keep_others_out),
+		cmocka_unit_test(nothing_running_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
