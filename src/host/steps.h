@@ -10,7 +10,8 @@
 #include "host/plan.h"
 
 enum {
-	STEPS_OWN_MAX = 48, /* own addresses whose connections keep their way */
+	STEPS_OWN_MAX = 48,
+	STEPS_ADVERTISED_MAX = 64,
 	STEPS_MAX = 320,
 	STEP_SYSCTL_BYTES = 64,
 
@@ -57,13 +58,13 @@ struct step_route {
 	uint32_t table;
 };
 
-/** struct step_sysctl - a setting that has to have a value; @before is filled in when it is taken */
+/** struct step_sysctl - a setting that has to have a value; @before is filled in by sysctl_take() */
 struct step_sysctl {
 	char key[STEP_SYSCTL_BYTES]; /* below /proc/sys, with slashes */
 	int32_t value, before;
 };
 
-/** struct step - one change to the host; unused bytes are zero, so that memcmp() compares */
+/** struct step - one change to the host; unused bytes are zero */
 struct step {
 	uint32_t kind; /* enum step_kind */
 	char interface[PLAN_INTERFACE_BYTES];
@@ -83,18 +84,28 @@ struct steps {
 };
 
 /**
+ * struct facts - what has to be known of the host to turn a plan into steps
+ * @table:      routing table of the tunnel, if it needs policy rules
+ * @own:        the host's own addresses: connections that come in there are answered from there
+ * @advertised: interfaces that listen to router advertisements only as long as the host does not
+ *              forward; they have to be told to go on
+ */
+struct facts {
+	uint32_t table;
+	uint8_t own_count;
+	struct address own[STEPS_OWN_MAX];
+	uint8_t advertised_count;
+	char advertised[STEPS_ADVERTISED_MAX][PLAN_INTERFACE_BYTES];
+};
+
+/**
  * steps_of_plan() - how to get there
  * @plan:      one that plan_check() has nothing against
- * @table:     routing table for the tunnel's routes if it needs policy rules
- * @own:       the host's own addresses: connections that come in there are answered from there
- * @own_count: at most STEPS_OWN_MAX count
- * @ret_steps: the list; always fits.  Settings (STEP_SYSCTL) are those that a plan always needs;
- *             what router advertisements need in addition is up to who knows the interfaces
+ * @ret_steps: the list; always fits
  */
-void steps_of_plan(const struct plan *plan, uint32_t table, const struct address *own,
-		   size_t own_count, struct steps *ret_steps);
+void steps_of_plan(const struct plan *plan, const struct facts *facts, struct steps *ret_steps);
 
-/** steps_find() - the step of the list that equals @step, or NULL */
+/** steps_find() - the step of the list that is the same change as @step, or NULL */
 const struct step *steps_find(const struct steps *steps, const struct step *step);
 
 /** step_outlives_tun() - would it stay if the tun device and all our processes vanished? */

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/rtnl.h"
+
+#include "scope.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	REQUEST_BYTES = 1024,
+	ANSWER_BYTES = 32768, /* the kernel fills dumps up to this */
+	SEQUENCE = 1,         /* one request a time, and dumps are read to their end */
+};
+
+static int open_socket(unsigned groups, int flags, int *ret_fd)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = groups };
+	int one = 1;
+	scoped_fd fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, NETLINK_ROUTE);
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	/* Without this, an error quotes the whole request. */
+	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+	/* Dumps filtered by what the request says, and complaints about what is not understood. */
+	setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int rtnl_open(int *ret_fd)
+{
+	return open_socket(0, 0, ret_fd);
+}
+
+int rtnl_watch_addresses(int *ret_fd)
+{
+	return open_socket(RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, SOCK_NONBLOCK, ret_fd);
+}
+
+/* Throws away what an answer that was given up still holds, lest the next request take it for its own. */
+static void drain(int fd)
+{
+	char discarded[256];
+
+	while (recv(fd, discarded, sizeof(discarded), MSG_DONTWAIT | MSG_TRUNC) >= 0)
+		;
+}
+
+/* Sends @request and hands each message of the answer to @take until it ends. */
+static int talk(int fd, struct nlmsghdr *request, mnl_cb_t take, void *context)
+{
+	_Alignas(struct nlmsghdr) char answer[ANSWER_BYTES];
+	ssize_t got;
+	int verdict, error;
+
+	request->nlmsg_seq = SEQUENCE;
+	if (send(fd, request, request->nlmsg_len, 0) < 0)
+		return -errno;
+	do {
+		got = recv(fd, answer, sizeof(answer), 0);
+		if (got < 0)
+			return -errno;
+		verdict = mnl_cb_run(answer, (size_t)got, SEQUENCE, 0, take, context);
+	} while (verdict > MNL_CB_STOP);
+	if (verdict == MNL_CB_STOP)
+		return 0;
+	error = -errno;
+	drain(fd);
+	return error;
+}
+
+/* A request that is answered by success or failure only. */
+static int tell(int fd, struct nlmsghdr *request)
+{
+	request->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+	return talk(fd, request, NULL, NULL);
+}
+
+static struct nlmsghdr *begin(void *room, uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *request = mnl_nlmsg_put_header(room);
+
+	request->nlmsg_type = type;
+	request->nlmsg_flags = flags;
+	return request;
+}
+
+#define request_room() ((_Alignas(struct nlmsghdr) char[REQUEST_BYTES]){ 0 })
+
+static uint8_t kernel_family(const struct address *a)
+{
+	return address_is_ipv4(a) ? AF_INET : AF_INET6;
+}
+
+/* An address without what makes an IPv4 one look like IPv6. */
+static void put_address(struct nlmsghdr *request, uint16_t type, const struct address *a)
+{
+	if (address_is_ipv4(a))
+		mnl_attr_put(request, type, 4, a->b + 12);
+	else
+		mnl_attr_put(request, type, sizeof(a->b), a->b);
+}
+
+static struct address get_address(const struct nlattr *attribute)
+{
+	const uint8_t *b = mnl_attr_get_payload(attribute);
+
+	if (mnl_attr_get_payload_len(attribute) == 4)
+		return address_from_ipv4(b);
+	if (mnl_attr_get_payload_len(attribute) == 16)
+		return address_from_ipv6(b);
+	return (struct address){ { 0 } };
+}
+
+static int index_of(const char *interface, uint32_t *ret_index)
+{
+	unsigned index = if_nametoindex(interface);
+
+	if (!index)
+		return -ENODEV;
+	*ret_index = index;
+	return 0;
+}
+
+/* No link-local address, hence no router solicitation and no multicast report in IPv6. */
+static int generate_no_address(int fd, uint32_t index)
+{
+	struct nlmsghdr *request = begin(request_room(), RTM_NEWLINK, 0);
+	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
+	struct nlattr *families, *ipv6;
+	int error;
+
+	link->ifi_family = AF_UNSPEC;
+	link->ifi_index = (int)index;
+	families = mnl_attr_nest_start(request, IFLA_AF_SPEC);
+	ipv6 = mnl_attr_nest_start(request, AF_INET6);
+	mnl_attr_put_u8(request, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(request, ipv6);
+	mnl_attr_nest_end(request, families);
+	error = tell(fd, request);
+	/* Without IPv6 there is nothing to silence. */
+	return error == -EAFNOSUPPORT || error == -EOPNOTSUPP || error == -EINVAL ? 0 : error;
+}
+
+int rtnl_link_up(int fd, const char *interface, uint16_t mtu)
+{
+	struct nlmsghdr *request = begin(request_room(), RTM_NEWLINK, 0);
+	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
+	uint32_t index;
+	int error = index_of(interface, &index);
+
+	if (error)
+		return error;
+	error = generate_no_address(fd, index);
+	if (error)
+		return error;
+	link->ifi_family = AF_UNSPEC;
+	link->ifi_index = (int)index;
+	link->ifi_flags = IFF_UP;
+	link->ifi_change = IFF_UP | IFF_MULTICAST;
+	mnl_attr_put_u32(request, IFLA_MTU, mtu);
+	return tell(fd, request);
+}
+
+int rtnl_address(int fd, bool add, const char *interface, const struct prefix *address)
+{
+	struct nlmsghdr *request = begin(request_room(), add ? RTM_NEWADDR : RTM_DELADDR,
+					 add ? NLM_F_CREATE | NLM_F_EXCL : 0);
+	struct ifaddrmsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+	int error = index_of(interface, &body->ifa_index);
+
+	if (error)
+		return error;
+	body->ifa_family = kernel_family(&address->address);
+	body->ifa_prefixlen = address->length;
+	/* Nobody else is on that link whose address it could be. */
+	if (add && body->ifa_family == AF_INET6)
+		body->ifa_flags = IFA_F_NODAD;
+	put_address(request, IFA_LOCAL, &address->address);
+	put_address(request, IFA_ADDRESS, &address->address);
+	return tell(fd, request);
+}
+
+int rtnl_route(int fd, bool add, const char *interface, const struct step_route *route)
+{
+	struct nlmsghdr *request = begin(request_room(), add ? RTM_NEWROUTE : RTM_DELROUTE,
+					 add ? NLM_F_CREATE | NLM_F_EXCL : 0);
+	struct rtmsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+	uint32_t index;
+	int error = index_of(interface, &index);
+
+	if (error)
+		return error;
+	body->rtm_family = kernel_family(&route->network.address);
+	body->rtm_dst_len = route->network.length;
+	body->rtm_protocol = STEP_PROTOCOL;
+	body->rtm_type = RTN_UNICAST;
+	body->rtm_scope = body->rtm_family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	body->rtm_table = RT_TABLE_UNSPEC;
+	if (route->network.length > 0)
+		put_address(request, RTA_DST, &route->network.address);
+	mnl_attr_put_u32(request, RTA_TABLE, route->table);
+	mnl_attr_put_u32(request, RTA_OIF, index);
+	return tell(fd, request);
+}
+
+int rtnl_rule(int fd, bool add, const struct step_rule *rule)
+{
+	struct nlmsghdr *request =
+		begin(request_room(), add ? RTM_NEWRULE : RTM_DELRULE, add ? NLM_F_CREATE : 0);
+	struct fib_rule_hdr *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+
+	body->family = rule->family == 4 ? AF_INET : AF_INET6;
+	body->action = rule->table ? FR_ACT_TO_TBL : rule->target ? FR_ACT_GOTO : FR_ACT_NOP;
+	mnl_attr_put_u32(request, FRA_PRIORITY, rule->priority);
+	mnl_attr_put_u8(request, FRA_PROTOCOL, STEP_PROTOCOL);
+	if (rule->mark)
+		mnl_attr_put_u32(request, FRA_FWMARK, rule->mark);
+	if (!address_is_none(&rule->from)) {
+		put_address(request, FRA_SRC, &rule->from);
+		body->src_len = address_is_ipv4(&rule->from) ? 32 : 128;
+	}
+	if (rule->table)
+		mnl_attr_put_u32(request, FRA_TABLE, rule->table);
+	if (rule->target)
+		mnl_attr_put_u32(request, FRA_GOTO, rule->target);
+	if (rule->local_only)
+		mnl_attr_put_u32(request, FRA_SUPPRESS_PREFIXLEN, 0);
+	return tell(fd, request);
+}
+
+/* The attributes of a message by type, those up to @max. */
+struct attributes {
+	const struct nlattr **by_type;
+	uint16_t max;
+};
+
+static int collect_attribute(const struct nlattr *attribute, void *context)
+{
+	const struct attributes *into = context;
+
+	if (mnl_attr_get_type(attribute) <= into->max)
+		into->by_type[mnl_attr_get_type(attribute)] = attribute;
+	return MNL_CB_OK;
+}
+
+static void collect(const struct nlmsghdr *message, size_t header_bytes, uint16_t max,
+		    const struct nlattr **by_type)
+{
+	struct attributes into = { by_type, max };
+
+	mnl_attr_parse(message, (unsigned)header_bytes, collect_attribute, &into);
+}
+
+/* A rule of ours as it came from the kernel, kept whole: sent back, it names itself. */
+struct found_rule {
+	bool found;
+	_Alignas(struct nlmsghdr) char message[REQUEST_BYTES];
+};
+
+static int find_rule_of_ours(const struct nlmsghdr *message, void *context)
+{
+	const struct nlattr *attribute[FRA_PROTOCOL + 1] = { NULL };
+	struct found_rule *rule = context;
+
+	collect(message, sizeof(struct fib_rule_hdr), FRA_PROTOCOL, attribute);
+	if (rule->found || message->nlmsg_len > sizeof(rule->message) || !attribute[FRA_PROTOCOL] ||
+	    mnl_attr_get_u8(attribute[FRA_PROTOCOL]) != STEP_PROTOCOL)
+		return MNL_CB_OK;
+	memcpy(rule->message, message, message->nlmsg_len);
+	rule->found = true;
+	return MNL_CB_OK;
+}
+
+static int clear_one_rule(int fd, uint8_t family, bool *ret_found)
+{
+	struct found_rule rule = { .found = false };
+	struct nlmsghdr *request = begin(request_room(), RTM_GETRULE, NLM_F_REQUEST | NLM_F_DUMP);
+	struct fib_rule_hdr *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+	int error;
+
+	body->family = family;
+	error = talk(fd, request, find_rule_of_ours, &rule);
+	*ret_found = rule.found;
+	if (error || !rule.found)
+		return error;
+	request = (struct nlmsghdr *)rule.message;
+	request->nlmsg_type = RTM_DELRULE;
+	request->nlmsg_flags = 0;
+	request->nlmsg_pid = 0;
+	return tell(fd, request);
+}
+
+static int clear_rules_of(int fd, uint8_t family)
+{
+	bool found;
+	int error;
+
+	do
+		error = clear_one_rule(fd, family, &found);
+	while (!error && found);
+	return error;
+}
+
+int rtnl_clear_rules(int fd)
+{
+	int ipv4 = clear_rules_of(fd, AF_INET);
+	int ipv6 = clear_rules_of(fd, AF_INET6);
+
+	if (ipv6 == -EAFNOSUPPORT || ipv6 == -EOPNOTSUPP)
+		ipv6 = 0;
+	return ipv4 ? ipv4 : ipv6;
+}
+
+static uint32_t mtu_metric(const struct nlattr *metrics)
+{
+	const struct nlattr *by_type[RTAX_MTU + 1] = { NULL };
+	struct attributes into = { by_type, RTAX_MTU };
+
+	mnl_attr_parse_nested(metrics, collect_attribute, &into);
+	return by_type[RTAX_MTU] ? mnl_attr_get_u32(by_type[RTAX_MTU]) : 0;
+}
+
+static int link_mtu(const struct nlmsghdr *message, void *context)
+{
+	const struct nlattr *attribute[IFLA_MTU + 1] = { NULL };
+
+	collect(message, sizeof(struct ifinfomsg), IFLA_MTU, attribute);
+	if (attribute[IFLA_MTU])
+		*(uint32_t *)context = mnl_attr_get_u32(attribute[IFLA_MTU]);
+	return MNL_CB_OK;
+}
+
+static int mtu_of_link(int fd, const char *interface, uint32_t *ret_mtu)
+{
+	struct nlmsghdr *request = begin(request_room(), RTM_GETLINK, NLM_F_REQUEST | NLM_F_ACK);
+	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
+	uint32_t index;
+	int error = index_of(interface, &index);
+
+	if (error)
+		return error;
+	link->ifi_index = (int)index;
+	return talk(fd, request, link_mtu, ret_mtu);
+}
+
+static int take_route_answer(const struct nlmsghdr *message, void *context)
+{
+	const struct nlattr *attribute[RTA_VIA + 1] = { NULL };
+	const struct rtmsg *body = mnl_nlmsg_get_payload(message);
+	struct route_answer *answer = context;
+
+	collect(message, sizeof(struct rtmsg), RTA_VIA, attribute);
+	if (body->rtm_type != RTN_UNICAST && body->rtm_type != RTN_LOCAL)
+		return MNL_CB_OK;
+	if (attribute[RTA_OIF])
+		if_indextoname(mnl_attr_get_u32(attribute[RTA_OIF]), answer->interface);
+	if (attribute[RTA_PREFSRC])
+		answer->source = get_address(attribute[RTA_PREFSRC]);
+	if (attribute[RTA_GATEWAY])
+		answer->gateway = get_address(attribute[RTA_GATEWAY]);
+	if (attribute[RTA_METRICS])
+		answer->mtu = mtu_metric(attribute[RTA_METRICS]);
+	return MNL_CB_OK;
+}
+
+int rtnl_lookup(int fd, const struct address *destination, uint32_t mark,
+		struct route_answer *ret_answer)
+{
+	struct nlmsghdr *request = begin(request_room(), RTM_GETROUTE, NLM_F_REQUEST | NLM_F_ACK);
+	struct rtmsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+	struct route_answer answer = { .mtu = 0 };
+	int error;
+
+	body->rtm_family = kernel_family(destination);
+	body->rtm_dst_len = body->rtm_family == AF_INET ? 32 : 128;
+	put_address(request, RTA_DST, destination);
+	if (mark)
+		mnl_attr_put_u32(request, RTA_MARK, mark);
+	error = talk(fd, request, take_route_answer, &answer);
+	if (!error && !answer.interface[0])
+		error = -ENETUNREACH;
+	if (!error && !answer.mtu)
+		error = mtu_of_link(fd, answer.interface, &answer.mtu);
+	if (error)
+		return error;
+	*ret_answer = answer;
+	return 0;
+}
+
+/* Who wants to hear of addresses or routes, and what the kernel has to say. */
+struct listener {
+	void (*each)(void *context, const char *interface, const struct prefix *prefix);
+	void *context;
+};
+
+static int take_address(const struct nlmsghdr *message, void *context)
+{
+	const struct nlattr *attribute[IFA_LOCAL + 1] = { NULL };
+	const struct ifaddrmsg *body = mnl_nlmsg_get_payload(message);
+	const struct listener *listener = context;
+	const struct nlattr *address;
+	char interface[IF_NAMESIZE] = "";
+	struct prefix prefix;
+
+	collect(message, sizeof(*body), IFA_LOCAL, attribute);
+	/* IFA_ADDRESS is the other end of a point-to-point link, if there is an IFA_LOCAL. */
+	address = attribute[IFA_LOCAL] ? attribute[IFA_LOCAL] : attribute[IFA_ADDRESS];
+	if (!address || !if_indextoname(body->ifa_index, interface))
+		return MNL_CB_OK;
+	prefix.address = get_address(address);
+	prefix.length = body->ifa_prefixlen;
+	listener->each(listener->context, interface, &prefix);
+	return MNL_CB_OK;
+}
+
+int rtnl_addresses(int fd,
+		   void (*each)(void *context, const char *interface, const struct prefix *address),
+		   void *context)
+{
+	struct listener listener = { each, context };
+	struct nlmsghdr *request = begin(request_room(), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
+
+	mnl_nlmsg_put_extra_header(request, sizeof(struct ifaddrmsg));
+	return talk(fd, request, take_address, &listener);
+}
+
+static int take_route(const struct nlmsghdr *message, void *context)
+{
+	const struct nlattr *attribute[RTA_TABLE + 1] = { NULL };
+	const struct rtmsg *body = mnl_nlmsg_get_payload(message);
+	const struct listener *listener = context;
+	char interface[IF_NAMESIZE] = "";
+	struct prefix network = { .length = body->rtm_dst_len };
+
+	collect(message, sizeof(*body), RTA_TABLE, attribute);
+	if (body->rtm_type != RTN_UNICAST || !attribute[RTA_TABLE] ||
+	    mnl_attr_get_u32(attribute[RTA_TABLE]) != RT_TABLE_MAIN)
+		return MNL_CB_OK;
+	if (attribute[RTA_DST])
+		network.address = get_address(attribute[RTA_DST]);
+	else if (body->rtm_family == AF_INET)
+		network.address = address_from_ipv4((uint8_t[4]){ 0 });
+	if (attribute[RTA_OIF])
+		if_indextoname(mnl_attr_get_u32(attribute[RTA_OIF]), interface);
+	listener->each(listener->context, interface, &network);
+	return MNL_CB_OK;
+}
+
+static int routes_of(int fd, uint8_t family, struct listener *listener)
+{
+	struct nlmsghdr *request = begin(request_room(), RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP);
+	struct rtmsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+
+	body->rtm_family = family;
+	return talk(fd, request, take_route, listener);
+}
+
+int rtnl_routes(int fd,
+		void (*each)(void *context, const char *interface, const struct prefix *network),
+		void *context)
+{
+	struct listener listener = { each, context };
+	int ipv4 = routes_of(fd, AF_INET, &listener);
+	int ipv6 = routes_of(fd, AF_INET6, &listener);
+
+	if (ipv6 == -EAFNOSUPPORT || ipv6 == -EOPNOTSUPP)
+		ipv6 = 0;
+	return ipv4 ? ipv4 : ipv6;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Addresses, link, routes and policy rules over rtnetlink.  Each function sends one request and waits
+ * for the kernel's answer; what to do in which order is for others to say (arrange.h).  All return 0
+ * or negative errno.  A kernel without IPv6 answers -EAFNOSUPPORT or -EOPNOTSUPP to what is IPv6.
+ */
+#ifndef HOST_RTNL_H
+#define HOST_RTNL_H
+
+#include "host/steps.h"
+
+/** rtnl_open() - a socket for the functions below; close() ends it */
+int rtnl_open(int *ret_fd);
+
+/**
+ * rtnl_watch_addresses() - a socket that becomes readable when an address comes or goes
+ * @ret_fd: non-blocking; what is read from it need not be looked at
+ */
+int rtnl_watch_addresses(int *ret_fd);
+
+/**
+ * rtnl_link_up() - set the MTU and bring the interface up, silent by itself
+ *
+ * No address of its own accord, no router solicitation, no multicast report: what comes out of a
+ * tunnel is what somebody sends.
+ */
+int rtnl_link_up(int fd, const char *interface, uint16_t mtu);
+
+/** rtnl_address() - add or remove an address; usable at once, without duplicate detection */
+int rtnl_address(int fd, bool add, const char *interface, const struct prefix *address);
+
+/**
+ * rtnl_route() - add or remove a route into @interface
+ *
+ * Adding one that exists in the same table is -EEXIST, whoever it belongs to.
+ */
+int rtnl_route(int fd, bool add, const char *interface, const struct step_route *route);
+
+/** rtnl_rule() - add or remove a policy rule; there may be several that are equal, one goes a call */
+int rtnl_rule(int fd, bool add, const struct step_rule *rule);
+
+/**
+ * rtnl_clear_rules() - remove every policy rule with our routing protocol number, in both families
+ *
+ * Only when no other instance runs.
+ */
+int rtnl_clear_rules(int fd);
+
+/**
+ * struct route_answer - how the kernel would send to a destination
+ * @interface: name of the outgoing interface
+ * @source:    source address that it would take, or none
+ * @gateway:   next hop, or none if the destination is a neighbour
+ * @mtu:       of the path as far as the kernel has learnt it, else the interface's
+ */
+struct route_answer {
+	char interface[PLAN_INTERFACE_BYTES];
+	struct address source, gateway;
+	uint32_t mtu;
+};
+
+/**
+ * rtnl_lookup() - ask the kernel for the way to @destination
+ * @mark: socket mark that the packet would have, PLAN_SOCKET_MARK for the envelope; or 0
+ *
+ * Return: 0; -ENETUNREACH and its like if there is none
+ */
+int rtnl_lookup(int fd, const struct address *destination, uint32_t mark,
+		struct route_answer *ret_answer);
+
+/**
+ * rtnl_addresses() - call @each with every address on the host
+ * @each: @interface may not outlive the call; @address has the length of the network
+ */
+int rtnl_addresses(int fd,
+		   void (*each)(void *context, const char *interface, const struct prefix *address),
+		   void *context);
+
+/**
+ * rtnl_routes() - call @each with every unicast route of the main table, default routes included
+ *
+ * @interface is empty for a route by several interfaces.
+ */
+int rtnl_routes(int fd,
+		void (*each)(void *context, const char *interface, const struct prefix *network),
+		void *context);
+
+#endif
