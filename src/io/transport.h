@@ -55,9 +55,11 @@ static inline size_t run_count(const struct run *run)
  * @full:    dropped because the socket's buffer is full
  * @too_big: dropped because larger than the path; transport_next_event() says how large that is
  * @failed:  refused for another reason
+ * @events:  is there something that the next_event call should be asked for?
  */
 struct sent {
 	size_t passed, full, too_big, failed;
+	bool events;
 };
 
 enum transport_event_kind {

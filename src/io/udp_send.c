@@ -239,5 +239,6 @@ struct sent udp_send(struct transport *transport, const struct run *runs, size_t
 			i++;
 		}
 	}
+	sent.events = udp->has_pending || sent.too_big > 0;
 	return sent;
 }

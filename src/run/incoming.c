@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From the transport to the tun device.
+ *
+ * What one receipt gives is opened where it lies, some hundred datagrams at a time, and what comes
+ * out of them is joined across the whole receipt.  Everything is written before the next receipt,
+ * which overwrites it.
+ */
+#include "log.h"
+#include "run/packetlog.h"
+#include "run/worker_parts.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int write_packet(struct worker *worker, const uint8_t *packet, size_t bytes)
+{
+	struct offload plain = { 0 };
+	struct iovec pieces[] = { { &plain, sizeof(plain) }, { (void *)packet, bytes } };
+
+	return tun_write(&worker->tun, pieces, 2);
+}
+
+static void count_failure(struct worker *worker, int error, unsigned packets)
+{
+	engine_count(worker->engine, NULL, VERDICT_TUN_FAILED, packets);
+	/* A link that is down and a queue that is full pass; a device that is gone does not. */
+	if (error == -EBADFD || error == -EBADF)
+		worker->broken = error;
+}
+
+static size_t gather(const struct join_run *run, uint8_t *room)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 1; i < run->piece_count; i++) {
+		memcpy(room + bytes, run->pieces[i].iov_base, run->pieces[i].iov_len);
+		bytes += run->pieces[i].iov_len;
+	}
+	return bytes;
+}
+
+/* This kernel does not take such a super-packet, whatever it said: cut it up again, and make no
+ * more of them. */
+static void write_cut(struct worker *worker, const struct join_run *run)
+{
+	struct incoming *in = &worker->incoming;
+	bool is_udp = run->offload.type == OFFLOAD_UDP;
+	struct split split;
+	size_t bytes;
+
+	if (is_udp)
+		in->join.udp = false;
+	else
+		in->join.tcp = false;
+	log_info("worker: %s refuses %s super-packets: writing one by one", worker->tun.name,
+		 is_udp ? "UDP" : "TCP");
+
+	bytes = gather(run, in->super);
+	if (split_begin(&split, &run->offload, in->super, bytes) != VERDICT_PASS) {
+		count_failure(worker, -EINVAL, run->packets);
+		return;
+	}
+	while ((bytes = split_next(&split, in->piece))) {
+		int error = write_packet(worker, in->piece, bytes);
+
+		if (error)
+			count_failure(worker, error, 1);
+	}
+}
+
+static void write_run(struct worker *worker, const struct join_run *run)
+{
+	int error = tun_write(&worker->tun, run->pieces, run->piece_count);
+
+	if (error == -EINVAL && run->packets > 1)
+		write_cut(worker, run);
+	else if (error)
+		count_failure(worker, error, run->packets);
+}
+
+void incoming_deliver(struct worker *worker, const uint8_t *packet, size_t bytes)
+{
+	int error = write_packet(worker, packet, bytes);
+
+	if (error)
+		count_failure(worker, error, 1);
+}
+
+static void show_packet(const struct inbound *packet)
+{
+	struct inner inner = { 0 };
+
+	if (packet->verdict == VERDICT_PASS)
+		inner_parse(packet->inner, packet->inner_bytes, &inner);
+	packetlog_in(&inner, packet->verdict, packet->sequence, packet->from);
+}
+
+/* Open what has been gathered and hand on what is in it. */
+static void open_datagrams(struct worker *worker, struct instant now)
+{
+	struct incoming *in = &worker->incoming;
+
+	engine_inbound(worker->engine, in->packet, in->count, now);
+	for (size_t i = 0; i < in->count; i++) {
+		const struct inbound *packet = &in->packet[i];
+
+		if (worker->config.debug)
+			show_packet(packet);
+		if (packet->verdict != VERDICT_PASS)
+			continue;
+		while (!join_add(&in->join, packet->inner, packet->inner_bytes))
+			write_run(worker, join_take(&in->join));
+	}
+	while (join_is_ready(&in->join))
+		write_run(worker, join_take(&in->join));
+	in->count = 0;
+}
+
+/* Returns how many datagrams the run held. */
+static size_t take_run(struct worker *worker, const struct run *run, struct instant now)
+{
+	struct incoming *in = &worker->incoming;
+	size_t n = run_count(run);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t at = i * run->datagram_bytes, left = run->total_bytes - at;
+
+		if (in->count == INCOMING_PACKETS_MAX)
+			open_datagrams(worker, now);
+		in->packet[in->count++] = (struct inbound){
+			.datagram = run->bytes + at,
+			.bytes = left < run->datagram_bytes ? left : run->datagram_bytes,
+			.from = &run->endpoint,
+			.tos = run->tos,
+		};
+	}
+	return n;
+}
+
+size_t incoming_pump(struct worker *worker, struct instant now)
+{
+	struct incoming *in = &worker->incoming;
+	int runs = worker->transport->kind->receive(worker->transport, in->run);
+	struct join_run *last;
+	size_t datagrams = 0;
+
+	worker->transport_ready = runs == RECEIVE_RUNS_MAX;
+	if (runs < 0) {
+		worker->broken = runs;
+		return 0;
+	}
+	for (int i = 0; i < runs; i++)
+		datagrams += take_run(worker, &in->run[i], now);
+	if (in->count > 0)
+		open_datagrams(worker, now);
+	while ((last = join_take(&in->join)))
+		write_run(worker, last);
+	return datagrams;
+}

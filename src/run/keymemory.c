@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/keymemory.h"
+
+#include "log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+enum {
+	ALIGN_BYTES = 64,
+	CHUNK_BYTES = 256 << 10,
+	LARGE_BYTES = 64 << 10,
+};
+
+/* Lies before every piece, on a cache line of its own. */
+struct keymemory_piece {
+	size_t bytes;                 /* with this header */
+	struct keymemory_piece *next; /* of its size, while it is not in use */
+	uint8_t padding[ALIGN_BYTES - sizeof(size_t) - sizeof(void *)];
+};
+static_assert(sizeof(struct keymemory_piece) == ALIGN_BYTES, "pieces stay aligned");
+
+void keymemory_allow_locking(void)
+{
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+
+	/* Without it some 8 MB can be locked, and keymemory_take() says when that is used up. */
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+}
+
+static uint8_t *map(struct keymemory *memory, size_t bytes)
+{
+	uint8_t *chunk =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (chunk == MAP_FAILED)
+		return NULL;
+	madvise(chunk, bytes, MADV_DONTDUMP);
+	if (mlock(chunk, bytes) < 0 && !memory->unlocked) {
+		log_warning("keymemory: keys cannot be kept out of swap: %s", strerror(errno));
+		memory->unlocked = true;
+	}
+	return chunk;
+}
+
+/* Sizes are rounded up to four steps for each power of two: at most a quarter is wasted, and there
+ * are not more sizes than @kept has room for. */
+static size_t rounded(size_t bytes)
+{
+	size_t power = ALIGN_BYTES;
+
+	while (power * 2 <= bytes)
+		power *= 2;
+
+	size_t step = power / 4 < ALIGN_BYTES ? ALIGN_BYTES : power / 4;
+
+	return (bytes + step - 1) / step * step;
+}
+
+/* The list of kept pieces of a size; one is begun for a size that is new. */
+static struct keymemory_piece **list_of(struct keymemory *memory, size_t bytes)
+{
+	for (size_t i = 0; i < KEYMEMORY_SIZES_MAX; i++) {
+		if (memory->kept[i].bytes == 0)
+			memory->kept[i].bytes = bytes;
+		if (memory->kept[i].bytes == bytes)
+			return &memory->kept[i].first;
+	}
+	assert(!"more sizes than rounded() makes");
+	return NULL;
+}
+
+static struct keymemory_piece *carve(struct keymemory *memory, size_t all)
+{
+	struct keymemory_piece *piece;
+
+	if (memory->left < all) {
+		memory->at = map(memory, CHUNK_BYTES);
+		memory->left = memory->at ? CHUNK_BYTES : 0;
+		if (!memory->at)
+			return NULL;
+	}
+	piece = (void *)memory->at;
+	memory->at += all;
+	memory->left -= all;
+	return piece;
+}
+
+static void *take_small(struct keymemory *memory, size_t bytes)
+{
+	size_t all = sizeof(struct keymemory_piece) + rounded(bytes);
+	struct keymemory_piece **list = list_of(memory, all);
+	struct keymemory_piece *piece = *list;
+
+	if (piece) {
+		*list = piece->next;
+		memset(piece, 0, all);
+	} else {
+		piece = carve(memory, all);
+	}
+	if (!piece)
+		return NULL;
+	piece->bytes = all;
+	return piece + 1;
+}
+
+/* What is large has a mapping of its own, which ends with it. */
+static void *take_large(struct keymemory *memory, size_t bytes)
+{
+	size_t all = sizeof(struct keymemory_piece) + bytes;
+	struct keymemory_piece *piece = (void *)map(memory, all);
+
+	if (!piece)
+		return NULL;
+	piece->bytes = all;
+	return piece + 1;
+}
+
+void *keymemory_take(struct keymemory *memory, size_t bytes)
+{
+	if (bytes > SIZE_MAX / 2)
+		return NULL;
+	return bytes > LARGE_BYTES ? take_large(memory, bytes) : take_small(memory, bytes);
+}
+
+void keymemory_give(struct keymemory *memory, void *given)
+{
+	struct keymemory_piece *piece = (struct keymemory_piece *)given - 1;
+	struct keymemory_piece **list;
+
+	if (!given)
+		return;
+	if (piece->bytes > sizeof(*piece) + LARGE_BYTES) {
+		munmap(piece, piece->bytes);
+		return;
+	}
+	list = list_of(memory, piece->bytes);
+	piece->next = *list;
+	*list = piece;
+}

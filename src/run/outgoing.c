@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From the tun device to the transport.
+ *
+ * Packets are laid into one large room with just the space between them that sealing fills:
+ *
+ *	| head | packet | tail | head | packet | tail | head | ...
+ *	'------ record -------''------ record -------'
+ *
+ * so that, sealed, the records follow one another without a gap, and joining some of them into a
+ * segmented send is no more than adding up lengths.
+ */
+#include "log.h"
+#include "run/packetlog.h"
+#include "run/worker_parts.h"
+
+#include <errno.h>
+
+/* Do not let the kernel merge what differs: one destination, one TOS, no gap, sizes as a segmented
+ * send wants them. */
+static bool run_takes(const struct run *run, const struct endpoint *run_to,
+		      const struct outbound *packet)
+{
+	return packet->to == run_to && packet->tos == run->tos &&
+	       packet->record == run->bytes + run->total_bytes &&
+	       packet->record_bytes <= run->datagram_bytes &&
+	       run->total_bytes % run->datagram_bytes == 0 && run_count(run) < RUN_DATAGRAMS_MAX &&
+	       run->total_bytes + packet->record_bytes <= RUN_BYTES_MAX;
+}
+
+static struct run run_begin(const struct outbound *packet)
+{
+	return (struct run){
+		.bytes = packet->record,
+		.total_bytes = packet->record_bytes,
+		.datagram_bytes = packet->record_bytes,
+		.endpoint = *packet->to,
+		.tos = packet->tos,
+		.dont_fragment = true,
+	};
+}
+
+static void send_records(struct worker *worker)
+{
+	struct outgoing *out = &worker->outgoing;
+	const struct endpoint *to = NULL; /* of the last run */
+	size_t runs = 0;
+
+	for (size_t i = 0; i < out->count; i++) {
+		const struct outbound *packet = &out->packet[i];
+
+		if (packet->verdict != VERDICT_PASS)
+			continue;
+		if (runs > 0 && run_takes(&out->run[runs - 1], to, packet)) {
+			out->run[runs - 1].total_bytes += packet->record_bytes;
+			continue;
+		}
+		if (runs == OUTGOING_RUNS_MAX) {
+			worker_send(worker, out->run, runs);
+			runs = 0;
+		}
+		to = packet->to;
+		out->run[runs++] = run_begin(packet);
+	}
+	if (runs > 0)
+		worker_send(worker, out->run, runs);
+}
+
+/* Sealing makes them unreadable, so what is to be shown is looked up before. */
+static void look_at_packets(struct outgoing *out)
+{
+	for (size_t i = 0; i < out->count; i++) {
+		out->shown[i] = (struct inner){ 0 };
+		inner_parse(out->packet[i].inner, out->packet[i].inner_bytes, &out->shown[i]);
+	}
+}
+
+static void show_packets(const struct outgoing *out)
+{
+	for (size_t i = 0; i < out->count; i++) {
+		const struct outbound *packet = &out->packet[i];
+
+		packetlog_out(&out->shown[i], packet->verdict,
+			      packet->verdict == VERDICT_PASS ? packet->record : NULL);
+	}
+}
+
+static void flush(struct worker *worker, struct instant now)
+{
+	struct outgoing *out = &worker->outgoing;
+
+	if (out->count == 0)
+		return;
+	if (worker->config.debug)
+		look_at_packets(out);
+	engine_outbound(worker->engine, out->packet, out->count, now);
+	if (worker->config.debug)
+		show_packets(out);
+	send_records(worker);
+	out->count = 0;
+	out->used = 0;
+}
+
+static bool has_room(const struct outgoing *out, size_t packet_bytes)
+{
+	return out->count < OUTGOING_PACKETS_MAX &&
+	       out->used + ENVELOPE_HEAD_BYTES + packet_bytes + ENVELOPE_TAIL_BYTES <=
+		       OUTGOING_ROOM_BYTES;
+}
+
+static void lay_packets(struct worker *worker, struct split *split, struct instant now)
+{
+	struct outgoing *out = &worker->outgoing;
+	size_t bytes;
+
+	while ((bytes = split_next_bytes(split))) {
+		if (!has_room(out, bytes))
+			flush(worker, now);
+
+		uint8_t *inner = out->room + out->used + ENVELOPE_HEAD_BYTES;
+
+		split_next(split, inner);
+		out->packet[out->count++] =
+			(struct outbound){ .inner = inner, .inner_bytes = bytes };
+		out->used += envelope_bytes(bytes);
+	}
+}
+
+/* Take one packet or super-packet out of the device.  False if there is none. */
+static bool read_packet(struct worker *worker, struct instant now)
+{
+	struct outgoing *out = &worker->outgoing;
+	struct offload offload;
+	struct split split;
+	enum verdict verdict;
+	ssize_t n = tun_read(&worker->tun, &offload, out->super, sizeof(out->super));
+
+	if (n < 0) {
+		/* While the link is down there is nothing, and it may come up again. */
+		if (n != -EAGAIN && n != -EIO)
+			worker->broken = (int)n;
+		return false;
+	}
+	verdict = split_begin(&split, &offload, out->super, (size_t)n);
+	if (verdict == VERDICT_PASS)
+		lay_packets(worker, &split, now);
+	else
+		engine_count(worker->engine, NULL, verdict, 1);
+	return true;
+}
+
+size_t outgoing_pump(struct worker *worker, struct instant now)
+{
+	size_t reads = 0;
+
+	worker->tun_ready = false;
+	while (reads < OUTGOING_READS_MAX && read_packet(worker, now))
+		reads++;
+	flush(worker, now);
+	worker->tun_ready = reads == OUTGOING_READS_MAX;
+	return reads;
+}

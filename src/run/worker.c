@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/worker.h"
+
+#include "io/clock.h"
+#include "log.h"
+#include "run/worker_parts.h"
+#include "scope.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+enum {
+	/* So many rounds without looking at anything else: signals and control requests can wait some
+	 * milliseconds, but not for ever. */
+	ROUNDS_MAX = 32,
+	/* A round that moved fewer packets was no load: rather than to look once more whether there is
+	 * anything, go to sleep until there is. */
+	ROUND_PACKETS_MIN = 4,
+};
+
+static void hook_random(void *shell, uint8_t *ret_bytes, size_t n)
+{
+	(void)shell;
+	randombytes_buf(ret_bytes, n);
+}
+
+static void *hook_allocate(void *shell, size_t bytes)
+{
+	struct worker *worker = shell;
+
+	return keymemory_take(&worker->keys, bytes);
+}
+
+static void hook_release(void *shell, void *memory)
+{
+	struct worker *worker = shell;
+
+	keymemory_give(&worker->keys, memory);
+}
+
+static void hook_transmit(void *shell, const struct transmission *datagram)
+{
+	struct run run = {
+		.bytes = (uint8_t *)datagram->bytes,
+		.total_bytes = datagram->size,
+		.datagram_bytes = datagram->size,
+		.endpoint = *datagram->to,
+		.tos = datagram->tos,
+		.dont_fragment = datagram->dont_fragment,
+	};
+
+	worker_send(shell, &run, 1);
+}
+
+static void hook_deliver(void *shell, const uint8_t *packet, size_t bytes)
+{
+	incoming_deliver(shell, packet, bytes);
+}
+
+static void hook_event(void *shell, const struct engine_event *event)
+{
+	struct worker *worker = shell;
+
+	worker->config.engine_event(worker->config.owner, event);
+}
+
+int worker_open(const struct worker_config *config, struct instant now, struct worker **ret_worker)
+{
+	scoped_memory struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker)
+		return -ENOMEM;
+	worker->config = *config;
+	worker->config.engine.hooks = (struct engine_hooks){
+		.shell = worker,
+		.random = hook_random,
+		.allocate = hook_allocate,
+		.release = hook_release,
+		.transmit = hook_transmit,
+		.deliver = hook_deliver,
+		.event = hook_event,
+	};
+	worker->tun = config->tun;
+	worker->transport = config->transport;
+	worker->incoming.join.tcp = config->tun.tcp;
+	worker->incoming.join.udp = config->tun.udp;
+
+	worker->engine = engine_create(&worker->config.engine, now);
+	if (!worker->engine)
+		return -ENOMEM;
+	*ret_worker = take_memory(worker);
+	return 0;
+}
+
+void worker_close(struct worker *worker)
+{
+	engine_destroy(worker->engine);
+	tun_close(&worker->tun);
+	worker->transport->kind->close(worker->transport);
+	free(worker);
+}
+
+struct engine *worker_engine(struct worker *worker)
+{
+	return worker->engine;
+}
+
+int worker_watch(struct worker *worker, struct loop *loop, uint32_t tun_tag, uint32_t transport_tag)
+{
+	int error = loop_watch(loop, worker->tun.fd, tun_tag);
+
+	return error ? error : loop_watch(loop, worker->transport->fd, transport_tag);
+}
+
+void worker_tun_ready(struct worker *worker)
+{
+	worker->tun_ready = true;
+}
+
+void worker_transport_ready(struct worker *worker, bool events)
+{
+	worker->transport_ready = true;
+	worker->has_events |= events;
+}
+
+struct instant worker_deadline(const struct worker *worker)
+{
+	return engine_deadline(worker->engine);
+}
+
+static void count(struct worker *worker, enum verdict verdict, size_t n)
+{
+	if (n > 0)
+		engine_count(worker->engine, NULL, verdict, n);
+}
+
+void worker_send(struct worker *worker, const struct run *runs, size_t n)
+{
+	struct sent sent = worker->transport->kind->send(worker->transport, runs, n);
+
+	count(worker, VERDICT_SOCKET_FULL, sent.full);
+	count(worker, VERDICT_SEND_FAILED, sent.too_big + sent.failed);
+	worker->has_events |= sent.events;
+}
+
+static void take_events(struct worker *worker, struct instant now)
+{
+	struct transport_event event;
+
+	worker->has_events = false;
+	while (worker->transport->kind->next_event(worker->transport, &event)) {
+		if (event.kind == TRANSPORT_PATH_MTU)
+			engine_path_mtu(worker->engine, &event.endpoint.remote,
+					event.mtu_outer_bytes, now);
+		worker->config.network_event(worker->config.owner, &event);
+	}
+}
+
+static size_t serve_round(struct worker *worker, struct instant now)
+{
+	size_t moved = 0;
+
+	if (instant_reached(now, engine_deadline(worker->engine)))
+		engine_tick(worker->engine, now);
+	if (worker->tun_ready)
+		moved += outgoing_pump(worker, now);
+	if (worker->transport_ready)
+		moved += incoming_pump(worker, now);
+	return moved;
+}
+
+int worker_serve(struct worker *worker)
+{
+	for (unsigned round = 0; round < ROUNDS_MAX && !worker->broken; round++) {
+		struct instant now = clock_now();
+		size_t moved = serve_round(worker, now);
+
+		if (worker->has_events)
+			take_events(worker, now);
+		if (moved < ROUND_PACKETS_MIN)
+			break;
+		worker->tun_ready = worker->transport_ready = true;
+	}
+	worker->tun_ready = worker->transport_ready = false;
+	return worker->broken;
+}

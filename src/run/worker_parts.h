@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What worker.c, outgoing.c and incoming.c share; nobody else includes this. */
+#ifndef RUN_WORKER_PARTS_H
+#define RUN_WORKER_PARTS_H
+
+#include "minivpn/join.h"
+#include "minivpn/split.h"
+#include "run/keymemory.h"
+#include "run/worker.h"
+
+enum {
+	TUN_ROOM_BYTES = 65536, /* the largest packet or super-packet */
+
+	/* What is sealed and sent at once: two whole super-packets as records. */
+	OUTGOING_ROOM_BYTES = 144 << 10,
+	OUTGOING_PACKETS_MAX = 256,
+	OUTGOING_RUNS_MAX = 64,
+	OUTGOING_READS_MAX = 64,
+
+	INCOMING_PACKETS_MAX = 256, /* what is opened at once */
+};
+
+/**
+ * struct outgoing - packets on their way from the tun device to the transport
+ * @super:  what was read last
+ * @room:   packets laid so that their records follow one another
+ * @used:   bytes of @room in use
+ * @packet: the packets in @room, @count of them
+ * @shown:  for --debug: what they were before they were sealed
+ */
+struct outgoing {
+	uint8_t super[TUN_ROOM_BYTES];
+	uint8_t room[OUTGOING_ROOM_BYTES];
+	size_t used;
+	struct outbound packet[OUTGOING_PACKETS_MAX];
+	size_t count;
+	struct inner shown[OUTGOING_PACKETS_MAX];
+	struct run run[OUTGOING_RUNS_MAX];
+};
+
+/**
+ * struct incoming - packets on their way from the transport to the tun device
+ * @run:    what was received last; their bytes are the transport's until the next receipt
+ * @packet: datagrams of them that the engine sees at once, @count of them
+ * @join:   packets not yet written; empty between two receipts
+ * @super:  a super-packet that the kernel did not take, to be cut again
+ */
+struct incoming {
+	struct run run[RECEIVE_RUNS_MAX];
+	struct inbound packet[INCOMING_PACKETS_MAX];
+	size_t count;
+	struct join join;
+	uint8_t super[TUN_ROOM_BYTES];
+	uint8_t piece[TUN_ROOM_BYTES];
+};
+
+struct worker {
+	struct worker_config config;
+	struct tun tun;
+	struct transport *transport;
+	struct engine *engine;
+	struct keymemory keys;
+	bool tun_ready, transport_ready, has_events;
+	int broken; /* negative errno, once the device or the transport is */
+	struct outgoing outgoing;
+	struct incoming incoming;
+};
+
+/**
+ * outgoing_pump() - take packets out of the tun device and send them
+ * Return: how many packets were read; clears worker->tun_ready when there are no more
+ */
+size_t outgoing_pump(struct worker *worker, struct instant now);
+
+/**
+ * incoming_pump() - take datagrams in and write what is in them to the tun device
+ * Return: how many datagrams there were; clears worker->transport_ready when there are no more
+ */
+size_t incoming_pump(struct worker *worker, struct instant now);
+
+/** incoming_deliver() - write one packet that the engine made */
+void incoming_deliver(struct worker *worker, const uint8_t *packet, size_t bytes);
+
+/** worker_send() - send runs and count what did not leave */
+void worker_send(struct worker *worker, const struct run *runs, size_t n);
+
+#endif

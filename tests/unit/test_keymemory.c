@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/keymemory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void pieces_are_zeroed_aligned_and_apart(void **state)
+{
+	struct keymemory memory = { 0 };
+	uint8_t *piece[300];
+
+	(void)state;
+	for (size_t i = 0; i < 300; i++) {
+		piece[i] = keymemory_take(&memory, i * 7 + 1);
+		assert_non_null(piece[i]);
+		assert_int_equal((uintptr_t)piece[i] % 64, 0);
+		for (size_t at = 0; at < i * 7 + 1; at++)
+			assert_int_equal(piece[i][at], 0);
+		memset(piece[i], (int)i | 1, i * 7 + 1);
+	}
+	for (size_t i = 0; i < 300; i++) {
+		for (size_t at = 0; at < i * 7 + 1; at++)
+			assert_int_equal(piece[i][at], (uint8_t)i | 1);
+		keymemory_give(&memory, piece[i]);
+	}
+}
+
+static void what_is_given_back_is_taken_again(void **state)
+{
+	struct keymemory memory = { 0 };
+	uint8_t *first = keymemory_take(&memory, 1000), *other = keymemory_take(&memory, 2000);
+
+	(void)state;
+	memset(first, 0xff, 1000);
+	keymemory_give(&memory, first);
+	keymemory_give(&memory, other);
+	assert_ptr_equal(keymemory_take(&memory, 1000), first);
+	for (size_t at = 0; at < 1000; at++)
+		assert_int_equal(first[at], 0);
+	keymemory_give(&memory, NULL);
+}
+
+/* Every size up to the largest: not more lists than there is room for, and no piece too short. */
+static void all_sizes_fit(void **state)
+{
+	struct keymemory memory = { 0 };
+
+	(void)state;
+	for (size_t bytes = 1; bytes < 200000; bytes += bytes / 50 + 1) {
+		uint8_t *piece = keymemory_take(&memory, bytes);
+
+		assert_non_null(piece);
+		memset(piece, 1, bytes);
+		keymemory_give(&memory, piece);
+	}
+	assert_null(keymemory_take(&memory, SIZE_MAX - 10));
+}
+
+static size_t locked_kb(void)
+{
+	char line[256];
+	size_t kb = 0;
+	FILE *status = fopen("/proc/self/status", "r");
+
+	while (fgets(line, sizeof(line), status))
+		if (sscanf(line, "VmLck: %zu", &kb) == 1)
+			break;
+	fclose(status);
+	return kb;
+}
+
+static void it_is_locked(void **state)
+{
+	struct keymemory memory = { 0 };
+	size_t before = locked_kb();
+
+	(void)state;
+	keymemory_allow_locking();
+	keymemory_take(&memory, 100);
+	if (memory.unlocked)
+		skip();
+	assert_true(locked_kb() > before);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pieces_are_zeroed_aligned_and_apart),
+		cmocka_unit_test(what_is_given_back_is_taken_again),
+		cmocka_unit_test(all_sizes_fit),
+		cmocka_unit_test(it_is_locked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
