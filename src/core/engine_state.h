@@ -136,6 +136,8 @@ enum session_state { SESSION_PENDING, SESSION_CURRENT, SESSION_OLD };
  * @heard:         has anything verified in it?
  * @rekey_asked:   a handshake was asked for because of its age or use
  * @software_told: we have told our software in it
+ * @hears_in_band, @inner_mtu, @remote_workers: what the handshake agreed on, the peer's from when the
+ *                 session becomes current
  * @pending:       only while SESSION_PENDING
  * @out:           the other end's SAs, behind the last of @in
  */
@@ -144,6 +146,7 @@ struct session {
 	uint64_t generation;
 	enum session_state state;
 	bool never_current, heard, rekey_asked, software_told, hears_in_band;
+	unsigned inner_mtu, remote_workers;
 	struct instant born, rekey_at;
 	struct pending *pending;
 	unsigned in_count, out_count;
@@ -380,14 +383,14 @@ void initiator_abandon(struct peer *peer);
 struct instant initiator_deadline(const struct peer *peer);
 void initiator_tick(struct peer *peer, struct instant now);
 
-/** offer_fill() - what every handshake message of ours says of this side; draws SPIs for it */
-void offer_fill(struct peer *peer, struct payload *offer);
+/**
+ * offer_fill() - what every handshake message of ours says of this side; draws SPIs for it
+ * @remote_workers: as the other end told
+ */
+void offer_fill(struct engine *engine, unsigned remote_workers, struct payload *offer);
 
 /** is_forced_down() - do both ends speak a newer version than this one? */
 bool is_forced_down(const struct payload *told);
-
-/** offer_taken() - remember what the other end's handshake message says of it */
-void offer_taken(struct peer *peer, const struct payload *offer);
 
 /* ---- responder.c --------------------------------------------------------------------------- */
 
@@ -434,6 +437,9 @@ void roaming_tick(struct peer *peer, struct instant now);
 
 unsigned path_inner_mtu(const struct peer *peer);
 void path_forget(struct peer *peer);
+
+/** path_agreed() - a handshake settled the largest inner packet that both ends want */
+void path_agreed(struct peer *peer, unsigned inner_mtu);
 void path_start(struct peer *peer, struct instant now);
 void path_learned(struct peer *peer, unsigned mtu_outer, struct instant now);
 void path_pong(struct peer *peer, const uint8_t bytes[PING_BYTES], struct instant now);

@@ -13,18 +13,17 @@
 static const struct schedule first_schedule = { { 0, 250, 750, 1750, 3750 }, 5, 0 };
 static const struct schedule later_schedule = { { 0, 1000 }, 2, 0 };
 
-void offer_fill(struct peer *peer, struct payload *offer)
+void offer_fill(struct engine *engine, unsigned remote_workers, struct payload *offer)
 {
-	const struct engine_config *config = &peer->engine->config;
-	unsigned count =
-		config->workers > peer->remote_workers ? config->workers : peer->remote_workers;
+	const struct engine_config *config = &engine->config;
+	unsigned count = config->workers > remote_workers ? config->workers : remote_workers;
 
 	for (unsigned i = 0; i < count; i++) {
 		bool repeated;
 
 		do {
 			repeated = false;
-			offer->spi[i] = spi_draw(peer->engine);
+			offer->spi[i] = spi_draw(engine);
 			for (unsigned j = 0; j < i; j++)
 				repeated |= offer->spi[j] == offer->spi[i];
 		} while (repeated);
@@ -35,16 +34,6 @@ void offer_fill(struct peer *peer, struct payload *offer)
 	offer->flags = PAYLOAD_FLAG_HEARS_IN_BAND;
 	offer->transport = TRANSPORT_UDP;
 	offer->version = PROTOCOL_VERSION;
-}
-
-void offer_taken(struct peer *peer, const struct payload *offer)
-{
-	unsigned own = peer->engine->config.inner_mtu;
-
-	peer->remote_workers = offer->workers ? offer->workers : 1;
-	peer->inner_agreed = offer->mtu && offer->mtu < own ? offer->mtu : own;
-	for (unsigned i = 0; i < offer->impossible; i++)
-		peer_count(peer->engine, peer, VERDICT_IMPOSSIBLE_ITEM);
 }
 
 static void outreach_drop(struct peer *peer, unsigned slot)
@@ -128,7 +117,7 @@ static void init_begin(struct peer *peer, const struct schedule *schedule, struc
 		return;
 	}
 	engine->answer = (struct payload){ 0 };
-	offer_fill(peer, &engine->answer);
+	offer_fill(engine, peer->remote_workers, &engine->answer);
 	engine_random(engine, secret, sizeof(secret));
 	init_create(&o->attempt, &peer->ours, cookie_for(peer, now), &engine->answer, secret,
 		    o->message);
@@ -235,7 +224,7 @@ enum verdict initiator_response(struct peer *peer, struct outreach *outreach,
 				peer->pending[i]->never_current = true;
 	peer->completed_own = true;
 	peer->response_taken = now;
-	offer_taken(peer, told);
+	engine_count(engine, peer, VERDICT_IMPOSSIBLE_ITEM, told->impossible);
 	if (client)
 		peer_event(peer, (struct engine_event){ .kind = EVENT_CONFIGURED,
 							.endpoint = &peer->endpoint,

@@ -66,6 +66,13 @@ void path_forget(struct peer *peer)
 	peer->path_raise = INSTANT_NEVER;
 }
 
+void path_agreed(struct peer *peer, unsigned inner_mtu)
+{
+	if (inner_mtu > peer->inner_agreed) /* what was proven was less */
+		peer->path_proven = false;
+	peer->inner_agreed = inner_mtu;
+}
+
 static bool may_probe(const struct peer *peer, struct instant now)
 {
 	return !peer->path_probing && !endpoint_is_none(&peer->endpoint) &&

@@ -142,7 +142,8 @@ static bool is_unwanted(const struct peer *peer, struct instant now)
 	       instant_since(now, peer->response_taken) < CLIENT_WINS_TIME;
 }
 
-static void answer_fill(struct peer *peer, const struct endpoint *from, struct payload *answer)
+static void answer_fill(struct peer *peer, const struct payload *offer, const struct endpoint *from,
+			struct payload *answer)
 {
 	const struct engine_config *config = &peer->engine->config;
 
@@ -150,7 +151,7 @@ static void answer_fill(struct peer *peer, const struct endpoint *from, struct p
 		*answer = *config->configuration;
 	else
 		*answer = (struct payload){ 0 };
-	offer_fill(peer, answer);
+	offer_fill(peer->engine, offer->workers, answer);
 	if (config->role != ROLE_SERVER)
 		return;
 	answer->address_count = (uint8_t)peer->address_count;
@@ -213,8 +214,7 @@ static enum verdict accept(struct peer *peer, const uint8_t *message, const stru
 		return VERDICT_NO_MEMORY;
 	}
 	*offer = engine->responder.offer;
-	offer_taken(peer, offer);
-	answer_fill(peer, from, &engine->answer);
+	answer_fill(peer, offer, from, &engine->answer);
 	engine_random(engine, secret, sizeof(secret));
 	verdict = response_create(&engine->responder, &engine->answer, secret, pending->response,
 				  &pending->response_bytes, &keys);

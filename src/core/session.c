@@ -31,6 +31,9 @@ struct session *session_create(struct peer *peer, const uint8_t k_in[32], const 
 	s->born = now;
 	s->rekey_at = rekey_instant(engine, now);
 	s->hears_in_band = offer->flags & PAYLOAD_FLAG_HEARS_IN_BAND;
+	s->inner_mtu =
+		offer->mtu < engine->config.inner_mtu ? offer->mtu : engine->config.inner_mtu;
+	s->remote_workers = offer->workers;
 	s->in_count = in_count;
 	s->out_count = offer->spi_count;
 	s->out = (struct sa_out *)((uint8_t *)s + out_at);
@@ -45,7 +48,6 @@ struct session *session_create(struct peer *peer, const uint8_t k_in[32], const 
 		s->out[i].next = 1;
 		sa_key_derive(k_out, (uint8_t)i, offer->spi[i], &s->out[i].key);
 	}
-	peer->handshakes++;
 	return s;
 }
 
@@ -158,6 +160,9 @@ void session_make_current(struct session *session, struct instant now)
 	session->state = SESSION_CURRENT;
 	peer->current = session;
 	peer->last_success = now;
+	peer->handshakes++;
+	peer->remote_workers = session->remote_workers;
+	path_agreed(peer, session->inner_mtu);
 	came_up(peer, now);
 }
 
