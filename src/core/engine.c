@@ -547,8 +547,7 @@ static enum verdict inbound_prepare(struct engine *engine, struct inbound *d,
 	if (!sa)
 		return VERDICT_UNKNOWN_SPI;
 	d->peer = sa->session->peer;
-	if (!session_may_receive(sa->session, now) ||
-	    sa->forged >= engine->config.aead->forgery_limit)
+	if (!session_may_receive(sa->session, now))
 		return VERDICT_EXPIRED;
 	memcpy(&sequence, d->datagram + offsetof(struct envelope_header, sequence),
 	       sizeof(sequence));
@@ -563,28 +562,13 @@ static enum verdict inbound_prepare(struct engine *engine, struct inbound *d,
 
 static enum verdict control_receive(struct engine *engine, struct inbound *d, struct instant now)
 {
-	struct spi_entry *entry;
-
 	switch (control_classify(d->datagram, d->bytes)) {
 	case CONTROL_INIT:
 		return responder_init(engine, d->datagram, d->from, &d->peer, now);
 	case CONTROL_RETRY:
 		return initiator_retry(engine, d->datagram, &d->peer, now);
 	case CONTROL_RESPONSE:
-		entry = spi_find(&engine->spis, response_first_spi(d->datagram));
-		if (!entry || entry->kind != SPI_ATTEMPT)
-			return VERDICT_STALE_RESPONSE;
-		for (struct peer *peer = engine->first; peer; peer = peer->next) {
-			for (unsigned i = 0; i < OUTREACH_MAX; i++) {
-				struct outreach *o = peer->outreach[i];
-
-				if (!o || &o->spi[0] != entry)
-					continue;
-				d->peer = peer;
-				return initiator_response(peer, o, d->datagram, d->bytes, now);
-			}
-		}
-		return VERDICT_STALE_RESPONSE;
+		return initiator_response(engine, d->datagram, d->bytes, &d->peer, now);
 	case CONTROL_NONE:
 		break;
 	}
@@ -593,8 +577,13 @@ static enum verdict control_receive(struct engine *engine, struct inbound *d, st
 
 static void sa_forged(struct sa_in *sa, uint64_t limit, struct instant now)
 {
-	if (++sa->forged == limit)
-		handshake_want(sa->session->peer, true, now);
+	struct session *session = sa->session;
+
+	if (++sa->forged < limit || session->worn_out)
+		return;
+	session->worn_out = true;
+	if (session->state == SESSION_CURRENT)
+		handshake_want(session->peer, true, now);
 }
 
 /* A packet of @sa verified: what follows from that alone, whatever is inside.  Returns whether it

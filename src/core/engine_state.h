@@ -69,11 +69,12 @@ enum {
 
 /* ---- SPIs ---------------------------------------------------------------------------------- */
 
-enum spi_kind { SPI_SA, SPI_ATTEMPT };
+enum spi_kind { SPI_SA, SPI_INIT, SPI_PROMISED };
 
 /**
  * struct spi_entry - what an SPI of ours names; part of the thing named
- * @kind: SPI_SA: in a struct sa_in.  SPI_ATTEMPT: promised in an Init, no session yet
+ * @kind: SPI_SA: in a struct sa_in.  SPI_INIT: in a struct outreach, the first of its list, by which a
+ *        Response names it.  SPI_PROMISED: one of the others of that list
  */
 struct spi_entry {
 	uint32_t spi;
@@ -133,6 +134,7 @@ enum session_state { SESSION_PENDING, SESSION_CURRENT, SESSION_OLD };
  * struct session - one epoch of keys with a peer
  * @generation:    order in which the peer's sessions were made
  * @never_current: client: was pending when we took a Response ("client wins")
+ * @worn_out:      so many forgeries were tried on it that it accepts nothing more
  * @heard:         has anything verified in it?
  * @rekey_asked:   a handshake was asked for because of its age or use
  * @software_told: we have told our software in it
@@ -145,7 +147,7 @@ struct session {
 	struct peer *peer;
 	uint64_t generation;
 	enum session_state state;
-	bool never_current, heard, rekey_asked, software_told, hears_in_band;
+	bool never_current, worn_out, heard, rekey_asked, software_told, hears_in_band;
 	unsigned inner_mtu, remote_workers;
 	struct instant born, rekey_at;
 	struct pending *pending;
@@ -213,8 +215,15 @@ struct challenge {
 	uint8_t bytes[PING_BYTES];
 };
 
-/** struct outreach - an Init of ours that may still be answered */
+/**
+ * struct outreach - an Init of ours that may still be answered
+ * @to:      where it is sent; another address gets an Init of its own
+ * @retried: a genuine Retry has answered it; no second one counts
+ */
 struct outreach {
+	struct peer *peer;
+	struct endpoint to;
+	bool retried;
 	struct instant created;
 	struct attempt attempt;
 	unsigned spi_count;
@@ -373,8 +382,8 @@ static inline unsigned path_headers(const struct endpoint *to)
  * @fault: traffic cannot flow: start at once.  Otherwise not within 5 s of the last success
  */
 void handshake_want(struct peer *peer, bool fault, struct instant now);
-enum verdict initiator_response(struct peer *peer, struct outreach *outreach,
-				const uint8_t *message, size_t bytes, struct instant now);
+enum verdict initiator_response(struct engine *engine, const uint8_t *message, size_t bytes,
+				struct peer **ret_peer, struct instant now);
 enum verdict initiator_retry(struct engine *engine, const uint8_t *message, struct peer **ret_peer,
 			     struct instant now);
 

@@ -92,8 +92,11 @@ static struct outreach *outreach_take(struct peer *peer, struct instant now)
 	if (peer->outreach[slot])
 		outreach_drop(peer, slot);
 	peer->outreach[slot] = hooks->allocate(hooks->shell, sizeof(struct outreach));
-	if (peer->outreach[slot])
+	if (peer->outreach[slot]) {
+		peer->outreach[slot]->peer = peer;
+		peer->outreach[slot]->to = peer->endpoint;
 		peer->outreach[slot]->created = now;
+	}
 	return peer->outreach[slot];
 }
 
@@ -124,7 +127,8 @@ static void init_begin(struct peer *peer, const struct schedule *schedule, struc
 	sodium_memzero(secret, sizeof(secret));
 	o->spi_count = engine->answer.spi_count;
 	for (unsigned i = 0; i < o->spi_count; i++) {
-		o->spi[i] = (struct spi_entry){ .spi = engine->answer.spi[i], .kind = SPI_ATTEMPT };
+		o->spi[i] = (struct spi_entry){ .spi = engine->answer.spi[i],
+						.kind = i == 0 ? SPI_INIT : SPI_PROMISED };
 		spi_insert(&engine->spis, &o->spi[i]);
 	}
 	peer->newest = o;
@@ -136,7 +140,8 @@ static void init_begin(struct peer *peer, const struct schedule *schedule, struc
 static void init_send(struct peer *peer)
 {
 	peer->init_sent++;
-	engine_transmit(peer->engine, &peer->endpoint, peer->newest->message, INIT_BYTES, 0, false);
+	engine_transmit(peer->engine, &peer->newest->to, peer->newest->message, INIT_BYTES, 0,
+			false);
 }
 
 static void attempt_begin(struct peer *peer, struct instant now)
@@ -177,18 +182,43 @@ bool is_forced_down(const struct payload *told)
 	return payload_forced_down(&ours, told, PROTOCOL_VERSION);
 }
 
-enum verdict initiator_response(struct peer *peer, struct outreach *outreach,
-				const uint8_t *message, size_t bytes, struct instant now)
+/* The Init whose first SPI is @spi, if it may still be answered. */
+static struct outreach *outreach_find(const struct engine *engine, uint32_t spi, struct instant now)
 {
-	struct engine *engine = peer->engine;
+	struct spi_entry *entry = spi_find(&engine->spis, spi);
+	struct outreach *o;
+
+	if (!entry || entry->kind != SPI_INIT)
+		return NULL;
+	o = (struct outreach *)((uint8_t *)entry - offsetof(struct outreach, spi));
+	return instant_since(now, o->created) < INIT_LIFETIME ? o : NULL;
+}
+
+/* No session came of an answer: @outreach and all others are gone, and so is what they waited for. */
+static void try_again_later(struct peer *peer, int64_t rest, struct instant now)
+{
+	peer->refused_until = instant_after(now, rest);
+	peer->handshake_due = peer->refused_until;
+	peer_wake(peer, peer->handshake_due);
+}
+
+enum verdict initiator_response(struct engine *engine, const uint8_t *message, size_t bytes,
+				struct peer **ret_peer, struct instant now)
+{
+	struct outreach *outreach = outreach_find(engine, response_first_spi(message), now);
 	bool client = engine->config.role == ROLE_CLIENT;
 	struct payload *told = &engine->told;
 	uint32_t spi[PAYLOAD_SPIS_MAX];
-	unsigned spi_count = outreach->spi_count;
 	struct split_keys keys;
 	struct session *session;
 	enum verdict verdict;
+	unsigned spi_count;
+	struct peer *peer;
 
+	if (!outreach)
+		return VERDICT_STALE_RESPONSE;
+	peer = outreach->peer;
+	*ret_peer = peer;
 	verdict = response_consume(&outreach->attempt, message, bytes, client, told, &keys);
 	if (verdict == VERDICT_PASS && told->refusal == REFUSAL_NONE && is_forced_down(told)) {
 		split_keys_wipe(&keys);
@@ -201,12 +231,12 @@ enum verdict initiator_response(struct peer *peer, struct outreach *outreach,
 		return verdict;
 	}
 
+	spi_count = outreach->spi_count;
 	for (unsigned i = 0; i < spi_count; i++)
 		spi[i] = outreach->spi[i].spi;
 	initiator_abandon(peer);
 	if (told->refusal != REFUSAL_NONE) {
-		peer->refused_until = instant_after(now, REFUSAL_REST);
-		peer->handshake_due = peer->refused_until;
+		try_again_later(peer, REFUSAL_REST, now);
 		peer_event(peer, (struct engine_event){ .kind = EVENT_REFUSED,
 							.endpoint = &peer->endpoint,
 							.refusal = told->refusal,
@@ -216,8 +246,10 @@ enum verdict initiator_response(struct peer *peer, struct outreach *outreach,
 
 	session = session_create(peer, keys.k2, keys.k1, spi, spi_count, told, now);
 	split_keys_wipe(&keys);
-	if (!session)
+	if (!session) {
+		try_again_later(peer, HANDSHAKE_REST, now);
 		return VERDICT_NO_MEMORY;
+	}
 	if (client)
 		for (unsigned i = 0; i < PENDING_MAX; i++)
 			if (peer->pending[i])
@@ -235,28 +267,46 @@ enum verdict initiator_response(struct peer *peer, struct outreach *outreach,
 	return VERDICT_CONSUMED;
 }
 
+/* The Init of @peer that a message with this hint answers. */
+static struct outreach *outreach_hinted(struct peer *peer, const uint8_t *hint)
+{
+	for (unsigned i = 0; i < OUTREACH_MAX; i++) {
+		struct outreach *o = peer->outreach[i];
+
+		if (o && memcmp(init_hint(o->message), hint, HINT_BYTES) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+static enum verdict retry_take(struct outreach *o, const uint8_t *message, struct instant now)
+{
+	struct peer *peer = o->peer;
+
+	if (o->retried || instant_since(now, o->created) >= INIT_LIFETIME)
+		return VERDICT_STALE_RESPONSE;
+	if (!retry_consume(&peer->ours, o->attempt.ephemeral, message, &peer->cookie))
+		return VERDICT_FORGED;
+	o->retried = true;
+	peer->cookie_from = o->to;
+	peer->cookie_until = instant_after(now, COOKIE_HELD);
+	if (peer->attempting && !peer->followed_retry) {
+		peer->followed_retry = true;
+		init_begin(peer, &first_schedule, now);
+		peer_wake(peer, now);
+	}
+	return VERDICT_CONSUMED;
+}
+
 enum verdict initiator_retry(struct engine *engine, const uint8_t *message, struct peer **ret_peer,
 			     struct instant now)
 {
 	for (struct peer *peer = engine->first; peer; peer = peer->next) {
-		for (unsigned i = 0; i < OUTREACH_MAX; i++) {
-			struct outreach *o = peer->outreach[i];
+		struct outreach *o = outreach_hinted(peer, init_hint(message));
 
-			if (!o ||
-			    memcmp(init_hint(o->message), init_hint(message), HINT_BYTES) != 0)
-				continue;
+		if (o) {
 			*ret_peer = peer;
-			if (!retry_consume(&peer->ours, o->attempt.ephemeral, message,
-					   &peer->cookie))
-				return VERDICT_FORGED;
-			peer->cookie_from = peer->endpoint;
-			peer->cookie_until = instant_after(now, COOKIE_HELD);
-			if (peer->attempting && !peer->followed_retry) {
-				peer->followed_retry = true;
-				init_begin(peer, &first_schedule, now);
-				peer_wake(peer, now);
-			}
-			return VERDICT_CONSUMED;
+			return retry_take(o, message, now);
 		}
 	}
 	return VERDICT_STALE_RESPONSE;

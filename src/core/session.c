@@ -94,13 +94,15 @@ void session_erase(struct session *s)
 
 bool session_may_send(const struct session *s, struct instant now)
 {
-	return s && instant_since(now, s->born) < SENDING_LIFETIME &&
+	return s && !s->worn_out && instant_since(now, s->born) < SENDING_LIFETIME &&
 	       s->out[0].next <= SEQUENCE_MAX;
 }
 
 bool session_may_receive(const struct session *s, struct instant now)
 {
-	return instant_since(now, s->born) < RECEIVING_LIFETIME;
+	int64_t lifetime = s->state == SESSION_PENDING ? PENDING_LIFETIME : RECEIVING_LIFETIME;
+
+	return !s->worn_out && instant_since(now, s->born) < lifetime;
 }
 
 /* Keep @session receive-only; the oldest of the old makes room. */
@@ -236,8 +238,7 @@ struct instant sessions_deadline(const struct peer *peer)
 void sessions_tick(struct peer *peer, struct instant now)
 {
 	for (unsigned i = 0; i < PENDING_MAX; i++)
-		if (peer->pending[i] &&
-		    instant_since(now, peer->pending[i]->born) >= PENDING_LIFETIME)
+		if (peer->pending[i] && !session_may_receive(peer->pending[i], now))
 			session_erase(peer->pending[i]);
 	for (unsigned i = 0; i < OLD_MAX; i++)
 		if (peer->old[i] && !session_may_receive(peer->old[i], now))
