@@ -87,7 +87,10 @@ void roaming_pong(struct peer *peer, const uint8_t bytes[PING_BYTES], const stru
 	for (unsigned i = 0; i < RESPONSE_ADDRESSES; i++) {
 		if (peer->promotion[i].active &&
 		    memcmp(bytes, peer->promotion[i].bytes, PING_BYTES) == 0) {
-			roaming_set(peer, from, now);
+			/* Not where it came from: whoever races a copy of this Pong would be believed. */
+			struct endpoint proven = peer->promotion[i].to;
+
+			roaming_set(peer, &proven, now);
 			return;
 		}
 	}
