@@ -397,6 +397,7 @@ void engine_peer_endpoint(struct engine *engine, struct peer *peer, const struct
 	if (!endpoint_equal(&peer->endpoint, endpoint)) {
 		peer->endpoint = *endpoint;
 		path_forget(peer);
+		path_start(peer, now);
 	}
 	peer_wake(peer, now);
 }

@@ -312,6 +312,12 @@ enum verdict initiator_retry(struct engine *engine, const uint8_t *message, stru
 	return VERDICT_STALE_RESPONSE;
 }
 
+/* An Init goes to one address only; the endpoint has become another since. */
+static bool has_moved(const struct peer *peer)
+{
+	return peer->newest && !endpoint_equal(&peer->newest->to, &peer->endpoint);
+}
+
 struct instant initiator_deadline(const struct peer *peer)
 {
 	struct instant at = INSTANT_NEVER;
@@ -322,6 +328,8 @@ struct instant initiator_deadline(const struct peer *peer)
 				at, instant_after(peer->outreach[i]->created, INIT_LIFETIME));
 	if (peer->attempting) {
 		at = instant_earlier(at, peer->attempt_ends);
+		if (has_moved(peer))
+			at = (struct instant){ 0 };
 		if (peer->newest && peer->init_sent < peer->init_schedule->count)
 			at = instant_earlier(at, schedule_due(peer->init_schedule,
 							      peer->init_started, peer->init_sent));
@@ -345,6 +353,8 @@ void initiator_tick(struct peer *peer, struct instant now)
 	if (!peer->attempting && !endpoint_is_none(&peer->endpoint) &&
 	    instant_reached(now, peer->handshake_due))
 		attempt_begin(peer, now);
+	if (peer->attempting && has_moved(peer))
+		init_begin(peer, &first_schedule, now);
 	if (peer->attempting && peer->newest && peer->init_sent < peer->init_schedule->count &&
 	    instant_reached(now,
 			    schedule_due(peer->init_schedule, peer->init_started, peer->init_sent)))

@@ -32,6 +32,7 @@ void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct inst
 		return;
 	peer->endpoint = *endpoint;
 	path_forget(peer);
+	peer_wake(peer, now);
 	peer_event(peer,
 		   (struct engine_event){ .kind = EVENT_ENDPOINT, .endpoint = &peer->endpoint });
 	if (endpoint_is_none(endpoint) || !session_may_send(peer->current, now))
