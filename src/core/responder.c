@@ -10,16 +10,17 @@
 
 static void cookie_secret_refresh(struct engine *engine, struct instant now)
 {
-	int64_t age = instant_since(now, engine->cookie_secret_made);
+	int64_t periods = instant_since(now, engine->cookie_secret_made) / COOKIE_SECRET_TIME;
 
-	if (age < COOKIE_SECRET_TIME)
+	if (periods == 0)
 		return;
 	memcpy(engine->cookie_secret[1], engine->cookie_secret[0],
 	       sizeof(engine->cookie_secret[0]));
 	engine_random(engine, engine->cookie_secret[0], sizeof(engine->cookie_secret[0]));
-	if (age >= 2 * COOKIE_SECRET_TIME)
+	if (periods > 1)
 		engine_random(engine, engine->cookie_secret[1], sizeof(engine->cookie_secret[1]));
-	engine->cookie_secret_made = now;
+	engine->cookie_secret_made =
+		instant_after(engine->cookie_secret_made, periods * COOKIE_SECRET_TIME);
 }
 
 /* Does the Init carry proof that its sender receives at @from? */
