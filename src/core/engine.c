@@ -414,11 +414,7 @@ void engine_network_changed(struct engine *engine, struct instant now)
 {
 	for (struct peer *peer = engine->first; peer; peer = peer->next) {
 		liveness_network_changed(peer, now);
-		/* asleep, or without a network, until just now: ask again without waiting */
-		if (peer->attempting && !peer->up) {
-			initiator_abandon(peer);
-			handshake_want(peer, true, now);
-		}
+		initiator_network_changed(peer, now);
 	}
 }
 

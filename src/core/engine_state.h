@@ -389,6 +389,9 @@ enum verdict initiator_retry(struct engine *engine, const uint8_t *message, stru
 
 /** initiator_abandon() - end the attempt and erase the states of all our Inits */
 void initiator_abandon(struct peer *peer);
+
+/** initiator_network_changed() - where we are, or the way to the peer, may be another now */
+void initiator_network_changed(struct peer *peer, struct instant now);
 struct instant initiator_deadline(const struct peer *peer);
 void initiator_tick(struct peer *peer, struct instant now);
 

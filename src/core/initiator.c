@@ -312,6 +312,18 @@ enum verdict initiator_retry(struct engine *engine, const uint8_t *message, stru
 	return VERDICT_STALE_RESPONSE;
 }
 
+void initiator_network_changed(struct peer *peer, struct instant now)
+{
+	peer->cookie_until = now;
+	/* News come in swarms, and an Init just sent is repeated soon enough by itself. */
+	if (!peer->attempting || instant_since(now, peer->init_started) < NS_PER_S)
+		return;
+	peer->attempting = false;
+	peer->newest = NULL;
+	peer->attempts = 0;
+	handshake_want(peer, true, now);
+}
+
 /* An Init goes to one address only; the endpoint has become another since. */
 static bool has_moved(const struct peer *peer)
 {
