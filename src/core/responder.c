@@ -139,8 +139,10 @@ static bool is_unwanted(const struct peer *peer, struct instant now)
 {
 	if (peer->engine->config.role == ROLE_SERVER)
 		return false;
-	return !peer->completed_own || peer->attempting ||
-	       instant_since(now, peer->response_taken) < CLIENT_WINS_TIME;
+	for (unsigned i = 0; i < OUTREACH_MAX; i++)
+		if (peer->outreach[i])
+			return true;
+	return !peer->completed_own || instant_since(now, peer->response_taken) < CLIENT_WINS_TIME;
 }
 
 static void answer_fill(struct peer *peer, const struct payload *offer, const struct endpoint *from,
