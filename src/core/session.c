@@ -144,6 +144,7 @@ static void went_down(struct peer *peer, enum close_reason reason, bool closed)
 	if (!peer->up)
 		return;
 	peer->up = false;
+	peer->pinging = false;
 	peer_event(peer, (struct engine_event){ .kind = EVENT_DOWN,
 						.endpoint = &peer->endpoint,
 						.reason = reason,
@@ -196,17 +197,18 @@ void session_close(struct session *session, enum close_reason reason, struct ins
 	struct peer *peer = session->peer;
 	uint64_t generation = session->generation;
 
-	if (session == peer->current)
-		peer->current = NULL;
+	for (unsigned i = 0; i < PENDING_MAX; i++)
+		if (peer->pending[i] && peer->pending[i]->generation < generation)
+			session_erase(peer->pending[i]);
 	for (unsigned i = 0; i < OLD_MAX; i++)
-		if (peer->old[i] && peer->old[i] != session &&
-		    peer->old[i]->generation < generation)
+		if (peer->old[i] && peer->old[i]->generation < generation)
 			session_erase(peer->old[i]);
+	if (peer->current && peer->current->generation < generation)
+		session_erase(peer->current);
 	session_erase(session);
 	if (peer->current)
 		return;
 
-	peer->pinging = false;
 	went_down(peer, reason, true);
 	if (peer->engine->config.role == ROLE_CLIENT) {
 		handshake_want(peer, true, now);
@@ -245,8 +247,11 @@ void sessions_tick(struct peer *peer, struct instant now)
 			session_erase(peer->old[i]);
 	if (!peer->current)
 		return;
-	if (!session_may_send(peer->current, now))
+	if (peer->up && !session_may_send(peer->current, now)) {
 		went_down(peer, CLOSE_STOPPING, false);
+		if (peer->engine->config.role == ROLE_CLIENT)
+			handshake_want(peer, true, now);
+	}
 	if (!session_may_receive(peer->current, now))
 		session_erase(peer->current);
 }
