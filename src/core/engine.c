@@ -450,9 +450,9 @@ static enum verdict outbound_prepare(struct engine *engine, struct outbound *p,
 			handshake_want(peer, true, now);
 		return staging_put(peer, p->inner, inner.bytes);
 	}
-	liveness_sent(peer, now);
 	if (inner.bytes > path_inner_mtu(peer))
 		return path_too_big(peer, p->inner, &inner, now);
+	liveness_sent(peer, now);
 
 	*ret_sealing = (struct sealing){ .payload = p->inner,
 					 .payload_bytes = p->inner_bytes,

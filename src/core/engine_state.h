@@ -434,6 +434,9 @@ enum verdict in_band_receive(struct session *session, const uint8_t *payload, si
 /* ---- roaming.c ----------------------------------------------------------------------------- */
 
 void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct instant now);
+
+/** roaming_session() - a session became current: what was asked in the last one does not count */
+void roaming_session(struct peer *peer);
 void roaming_promoted(struct peer *peer, const struct pending *pending, const struct endpoint *from,
 		      struct instant now);
 

@@ -225,8 +225,10 @@ enum verdict path_too_big(struct peer *peer, const uint8_t *packet, const struct
 	struct fragments fragments;
 	size_t bytes;
 
-	if (fragments_begin(&fragments, packet, inner, mtu))
+	if (fragments_begin(&fragments, packet, inner, mtu)) {
+		liveness_sent(peer, now);
 		return send_fragments(peer, &fragments, inner->tos & 3);
+	}
 	if (toobig_rests(engine, now))
 		return VERDICT_TOO_BIG;
 	/* From the packet's own destination: an address of ours would be a martian to our own kernel,

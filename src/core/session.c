@@ -166,6 +166,7 @@ void session_make_current(struct session *session, struct instant now)
 	peer->handshakes++;
 	peer->remote_workers = session->remote_workers;
 	path_agreed(peer, session->inner_mtu);
+	roaming_session(peer);
 	came_up(peer, now);
 }
 
