@@ -140,12 +140,14 @@ static void peer_tick(struct peer *peer, struct instant now)
 	liveness_tick(peer, now);
 	roaming_tick(peer, now);
 	path_tick(peer, now);
+	staging_tick(peer, now);
 
 	at = sessions_deadline(peer);
 	at = instant_earlier(at, initiator_deadline(peer));
 	at = instant_earlier(at, liveness_deadline(peer));
 	at = instant_earlier(at, roaming_deadline(peer));
 	at = instant_earlier(at, path_deadline(peer));
+	at = instant_earlier(at, staging_deadline(peer));
 	/* What is due again at once waits for the next call: the shell may have something to say. */
 	if (instant_reached(now, at))
 		at = instant_after(now, 1);
@@ -448,7 +450,7 @@ static enum verdict outbound_prepare(struct engine *engine, struct outbound *p,
 	if (!session_may_send(peer->current, now) || endpoint_is_none(&peer->endpoint)) {
 		if (!session_may_send(peer->current, now))
 			handshake_want(peer, true, now);
-		return staging_put(peer, p->inner, inner.bytes);
+		return staging_put(peer, p->inner, inner.bytes, now);
 	}
 	if (inner.bytes > path_inner_mtu(peer))
 		return path_too_big(peer, p->inner, &inner, now);

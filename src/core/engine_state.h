@@ -61,6 +61,7 @@ enum {
 #define CHALLENGE_LIFETIME (3 * NS_PER_S)
 #define CANDIDATE_REST     (1 * NS_PER_S)
 #define PATH_RAISE_AFTER   (600 * NS_PER_S)
+#define STAGED_LIFETIME    (30 * NS_PER_S)
 
 #define SERVER_ATTEMPTS_MAX 6
 #define PONGS_A_SECOND      20
@@ -318,10 +319,18 @@ void peer_event(struct peer *peer, struct engine_event event);
 
 /* ---- the engine ---------------------------------------------------------------------------- */
 
+/**
+ * struct staged - a packet that waits
+ * @next:          its peer's next, or the next free slot
+ * @older, @newer: neighbours among the packets of all peers, by @since
+ * @room:          ENVELOPE_HEAD_BYTES, packet, ENVELOPE_TAIL_BYTES
+ */
 struct staged {
-	struct staged *next;
+	struct staged *next, *older, *newer;
+	struct peer *peer;
+	struct instant since;
 	size_t bytes;
-	uint8_t room[]; /* ENVELOPE_HEAD_BYTES, packet, ENVELOPE_TAIL_BYTES */
+	uint8_t room[];
 };
 
 struct engine {
@@ -346,7 +355,7 @@ struct engine {
 	} retry[RETRY_TABLE];
 	unsigned retry_next;
 
-	struct staged *staged_free;
+	struct staged *staged_free, *staged_oldest, *staged_newest;
 	void *staged_memory;
 	size_t staged_room; /* bytes of a slot's room */
 
@@ -468,8 +477,11 @@ enum verdict path_too_big(struct peer *peer, const uint8_t *packet, const struct
 /* ---- staging.c ----------------------------------------------------------------------------- */
 
 bool staging_prepare(struct engine *engine);
-enum verdict staging_put(struct peer *peer, const uint8_t *packet, size_t bytes);
+enum verdict staging_put(struct peer *peer, const uint8_t *packet, size_t bytes,
+			 struct instant now);
 void staging_flush(struct peer *peer, struct instant now);
 void staging_drop(struct peer *peer);
+struct instant staging_deadline(const struct peer *peer);
+void staging_tick(struct peer *peer, struct instant now);
 
 #endif
