@@ -469,7 +469,7 @@ static enum verdict outbound_prepare(struct engine *engine, struct outbound *p,
 static void outbound_batch(struct engine *engine, struct outbound *packets, size_t n,
 			   struct instant now)
 {
-	struct sealing batch[ENGINE_BATCH];
+	BATCH_STORAGE struct sealing batch[ENGINE_BATCH];
 	size_t sealed = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -667,8 +667,8 @@ static enum verdict record_receive(struct engine *engine, struct inbound *d,
 static void inbound_batch(struct engine *engine, struct inbound *datagrams, size_t n,
 			  struct instant now)
 {
-	struct opening batch[ENGINE_BATCH];
-	uint32_t spis[ENGINE_BATCH];
+	BATCH_STORAGE struct opening batch[ENGINE_BATCH];
+	BATCH_STORAGE uint32_t spis[ENGINE_BATCH];
 	size_t opened = 0, at = 0;
 
 	for (size_t i = 0; i < n; i++) {

@@ -369,6 +369,10 @@ struct engine {
 	struct responder responder;
 };
 
+/* A batch on the stack is written before it is read.  The build clears whatever lies there first
+ * (-ftrivial-auto-var-init); for one packet that costs more than all else. */
+#define BATCH_STORAGE __attribute__((uninitialized))
+
 void engine_transmit(struct engine *engine, const struct endpoint *to, const uint8_t *bytes,
 		     size_t size, uint8_t tos, bool dont_fragment);
 void engine_random(struct engine *engine, void *ret_bytes, size_t n);
@@ -444,7 +448,7 @@ enum verdict in_band_receive(struct session *session, const uint8_t *payload, si
 
 void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct instant now);
 
-/** roaming_session() - a session became current: what was asked in the last one does not count */
+/** roaming_session() - a session became current: numbers of the last one's SA mean nothing in it */
 void roaming_session(struct peer *peer);
 void roaming_promoted(struct peer *peer, const struct pending *pending, const struct endpoint *from,
 		      struct instant now);

@@ -44,7 +44,6 @@ void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct inst
 void roaming_session(struct peer *peer)
 {
 	peer->candidate.active = false;
-	promotions_end(peer);
 }
 
 void roaming_promoted(struct peer *peer, const struct pending *pending, const struct endpoint *from,
@@ -57,6 +56,7 @@ void roaming_promoted(struct peer *peer, const struct pending *pending, const st
 		roaming_set(peer, from, now);
 		return;
 	}
+	promotions_end(peer);
 	for (unsigned i = 0; i < kept; i++)
 		challenge_begin(peer, &peer->promotion[i], &pending->place[i].to, now);
 }

@@ -173,10 +173,9 @@ void session_make_current(struct session *session, struct instant now)
 void session_promote(struct session *session, const struct endpoint *from, struct instant now)
 {
 	struct peer *peer = session->peer;
-	struct pending pending = *session->pending;
 
-	pending_drop(session);
 	if (session->never_current) {
+		pending_drop(session);
 		make_old(session);
 		return;
 	}
@@ -187,8 +186,8 @@ void session_promote(struct session *session, const struct endpoint *from, struc
 	session_make_current(session, now);
 	liveness_session(peer, false, now);
 	if (peer->engine->config.role == ROLE_SERVER)
-		roaming_promoted(peer, &pending, from, now);
-	sodium_memzero(&pending, sizeof(pending));
+		roaming_promoted(peer, session->pending, from, now);
+	pending_drop(session);
 	path_start(peer, now);
 	staging_flush(peer, now);
 }
