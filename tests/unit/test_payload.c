@@ -424,6 +424,16 @@ static void as_many_routes_as_fit(void **state)
 			 2 + 4 * 8 + 7 * PAYLOAD_ROUTES_MAX);
 }
 
+/* Compared by what they say: a struct's padding says nothing. */
+static void assert_same_payload(const struct payload *a, const struct payload *b)
+{
+	uint8_t said_by_a[RESPONSE_PAYLOAD_MAX_BYTES], said_by_b[RESPONSE_PAYLOAD_MAX_BYTES];
+
+	assert_int_equal(payload_build(a, PAYLOAD_RESPONSE, said_by_a, sizeof(said_by_a)),
+			 payload_build(b, PAYLOAD_RESPONSE, said_by_b, sizeof(said_by_b)));
+	assert_memory_equal(said_by_a, said_by_b, sizeof(said_by_a));
+}
+
 /* A payload that says everything. */
 static struct payload full_payload(void)
 {
@@ -469,12 +479,12 @@ static void what_is_built_is_read_back(void **state)
 	assert_memory_equal(room, wanted, sizeof(room));
 	assert_int_equal(payload_parse(room, sizeof(room), PAYLOAD_RESPONSE, true, &again),
 			 VERDICT_PASS);
-	assert_memory_equal(&again, &p, sizeof(p));
+	assert_same_payload(&again, &p);
 
 	assert_true(endpoint_parse("[2001:db8::7]:1", &p.seen_as));
 	bytes = payload_build(&p, PAYLOAD_RESPONSE, room, sizeof(room));
 	assert_int_equal(payload_parse(room, bytes, PAYLOAD_RESPONSE, true, &again), VERDICT_PASS);
-	assert_memory_equal(&again, &p, sizeof(p));
+	assert_same_payload(&again, &p);
 }
 
 static void an_init_carries_no_configuration(void **state)
@@ -647,7 +657,11 @@ static void in_band_messages_round_trip(void **state)
 	bytes = in_band_build(&m, room);
 	assert_int_equal(bytes, IN_BAND_MAX_BYTES);
 	assert_int_equal(in_band_parse(room, bytes, &again), VERDICT_CONSUMED);
-	assert_memory_equal(&again, &m, sizeof(m));
+	assert_memory_equal(again.ping, m.ping, PING_BYTES);
+	assert_memory_equal(again.pong, m.pong, PING_BYTES);
+	assert_true(again.has_ping && again.has_pong && again.has_close && again.rekey_please);
+	assert_int_equal(again.close, m.close);
+	assert_string_equal(again.software, m.software);
 
 	bytes = in_band_build(&ping, room);
 	assert_int_equal(bytes, 15);
