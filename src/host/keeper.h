@@ -12,18 +12,19 @@
 
 /**
  * struct household - what the keeper is to start
- * @name:    the instance: /run/minivpn/NAME, usually the interface's name
- * @limits:  for the steward
+ * @limits:  for the steward; the instance is called as @limits.interface is (state.h)
+ * @user:    whom the resolver becomes, see sandbox_enter()
  * @resolve: the resolver's whole life; @fd is SOCK_SEQPACKET, end of file ends it; NULL = none.
  *           It starts without rights
  * @network: the network process's whole life; starts with all rights and gives them up by itself
  *           (sandbox.h).  It has to leave on SIGTERM (the only signal that it gets: the keeper turns
- *           SIGINT and SIGHUP into it) and on end of file from @steward or @resolver_fd
+ *           SIGINT and SIGHUP into it) and on end of file from @steward.  @resolver_fd is
+ *           non-blocking, or -1
  * @context: handed to both
  */
 struct household {
-	const char *name;
 	struct limits limits;
+	const char *user;
 	int (*resolve)(void *context, int fd);
 	int (*network)(void *context, struct steward *steward, int resolver_fd);
 	void *context;
@@ -33,7 +34,7 @@ struct household {
  * keeper_run() - start everything, wait for its end, leave no trace
  *
  * First puts right what instances that were killed have left behind.  The caller must have no
- * threads and no descriptor that it does not want its children to have.
+ * threads.
  *
  * Return: exit status: the network process's, or 1 when something died; what happened is logged
  */

@@ -7,11 +7,12 @@
 #ifndef HOST_STATE_H
 #define HOST_STATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum {
 	STATE_PATH_BYTES = 96,
-	STATE_NAME_BYTES = 32,
+	STATE_NAME_BYTES = 16, /* an instance is called as its interface is */
 };
 
 /**
@@ -24,17 +25,36 @@ enum {
 char *state_directory(const char *name, char ret_path[STATE_PATH_BYTES]);
 
 /**
+ * state_lock() - be the only one of all instances that changes what they share
+ * @ret_fd: close() unlocks; no process may hold two
+ *
+ * Waits.  Return: 0 or negative errno
+ */
+int state_lock(int *ret_fd);
+
+/**
  * state_claim() - take an instance's directory for as long as this process or a child of it lives
- * @ret_fd: the directory, created if needed, locked
+ * @ret_fd: the directory, created if needed; closing it in all of them ends the claim
  *
  * Return: 0; -EBUSY if an instance of that name is running; or negative errno
  */
 int state_claim(const char *name, int *ret_fd);
 
-/** state_is_alive() - does a running instance hold that directory? */
-int state_is_alive(const char *name);
+/** state_is_alive() - does a running instance hold that directory?  Under state_lock() */
+bool state_is_alive(const char *name);
 
-/** state_release() - remove all that is in the directory, and the directory; closes @fd */
-void state_release(const char *name, int fd);
+/**
+ * state_each() - call @each with the name of every instance that has a directory
+ *
+ * Under state_lock(); @each may remove the directory.  Return: 0 or negative errno
+ */
+int state_each(void (*each)(void *context, const char *name), void *context);
+
+/**
+ * state_remove() - remove an instance's directory with the files that are in it
+ *
+ * The claim, if there is one, ends with its descriptor.  Nothing happens if it is not there.
+ */
+void state_remove(const char *name);
 
 #endif

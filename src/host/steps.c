@@ -196,6 +196,26 @@ bool step_outlives_tun(const struct step *step)
 	return step->kind == STEP_RULE || step->kind == STEP_SYSCTL;
 }
 
+bool step_is_ipv6(const struct step *step)
+{
+	switch ((enum step_kind)step->kind) {
+	case STEP_ADDRESS:
+		return !address_is_ipv4(&step->address.address);
+	case STEP_ROUTE:
+		return !address_is_ipv4(&step->route.network.address);
+	case STEP_RULE:
+		return step->rule.family == 6;
+	case STEP_SYSCTL:
+		return strncmp(step->sysctl.key, "net/ipv6/", 9) == 0;
+	case STEP_LINK:
+	case STEP_FIREWALL:
+	case STEP_NONE:
+	case STEP_KIND_COUNT:
+		break;
+	}
+	return false;
+}
+
 static const char *check_sysctl(const struct step_sysctl *sysctl)
 {
 	size_t length = strnlen(sysctl->key, sizeof(sysctl->key));

@@ -111,6 +111,9 @@ const struct step *steps_find(const struct steps *steps, const struct step *step
 /** step_outlives_tun() - would it stay if the tun device and all our processes vanished? */
 bool step_outlives_tun(const struct step *step);
 
+/** step_is_ipv6() - is it impossible on a host without IPv6? */
+bool step_is_ipv6(const struct step *step);
+
 /** step_check() - can this be a step?  For one that was read from a file: NULL, or what is wrong */
 const char *step_check(const struct step *step);
 

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From one plan to the next, without a moment in which the host is in neither:
+ *
+ *	1. write down in the journal what is in force and what is to come
+ *	2. take the steps that are new, in order
+ *	3. undo the steps that are no longer wanted, in the opposite order
+ *	4. write down what is in force now
+ *
+ * The first plan has nothing before it, the end nothing after it; they are no special cases.  When a
+ * step of 2 fails, those before it are undone, and the host is as before.
+ */
+#include "host/arrange.h"
+
+#include "host/journal.h"
+#include "host/nft.h"
+#include "host/rtnl.h"
+#include "host/state.h"
+#include "host/sysctl.h"
+#include "log.h"
+#include "scope.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DUMP_TRIES = 3 };
+
+/* The most that can be in force on the way from one plan to another. */
+struct transition {
+	struct facts facts;
+	struct steps steps;
+	struct ruleset ruleset;
+	size_t taken;
+};
+
+int arrange_open(struct arrangement *a, const char *name, int state)
+{
+	memset(a, 0, sizeof(*a));
+	a->name = name;
+	a->state = state;
+	a->nft = -1;
+	return rtnl_open(&a->rtnl);
+}
+
+/* --- what has to be known of the host --------------------------------------------------------- */
+
+struct collecting {
+	const char *interface;
+	struct facts *facts;
+};
+
+/* Link-local addresses need no rule: their routes are in main, and longer than 0. */
+static bool is_link_local(const struct address *a)
+{
+	static const struct prefix ipv6 = { .address = { { 0xfe, 0x80 } }, .length = 10 };
+	const struct prefix ipv4 = { address_from_ipv4((uint8_t[4]){ 169, 254, 0, 0 }), 16 };
+
+	return prefix_contains(&ipv6, a) || prefix_contains(&ipv4, a);
+}
+
+static void collect_own_address(void *context, const char *interface, const struct prefix *own)
+{
+	struct collecting *into = context;
+	struct facts *facts = into->facts;
+
+	if (strcmp(interface, into->interface) == 0 || strcmp(interface, "lo") == 0 ||
+	    is_link_local(&own->address) || facts->own_count == STEPS_OWN_MAX)
+		return;
+	for (size_t i = 0; i < facts->own_count; i++)
+		if (address_equal(&facts->own[i], &own->address))
+			return;
+	facts->own[facts->own_count++] = own->address;
+}
+
+static int collect_own_addresses(struct arrangement *a, const char *interface, struct facts *facts)
+{
+	struct collecting into = { interface, facts };
+	int error = -EINTR;
+
+	/* EINTR: addresses changed while the kernel told them. */
+	for (int i = 0; i < DUMP_TRIES && error == -EINTR; i++) {
+		facts->own_count = 0;
+		error = rtnl_addresses(a->rtnl, collect_own_address, &into);
+	}
+	return error;
+}
+
+static int find_facts(struct arrangement *a, const struct plan *plan, struct facts *ret_facts)
+{
+	unsigned index = if_nametoindex(plan->interface);
+
+	memset(ret_facts, 0, sizeof(*ret_facts));
+	if (!index)
+		return -ENODEV;
+	ret_facts->table = STEP_TABLE_BASE + index;
+	if (plan->forward_ipv6)
+		sysctl_advertised(a->name, plan->interface, ret_facts);
+	return plan_takes_endpoint(plan) ? collect_own_addresses(a, plan->interface, ret_facts) : 0;
+}
+
+/* May the interface have IPv6?  Containers often switch it off for every new one; ours needs it. */
+static bool switch_on_ipv6(const char *interface)
+{
+	struct step_sysctl disable = { .value = 0 };
+	int32_t disabled;
+
+	snprintf(disable.key, sizeof(disable.key), "net/ipv6/conf/%.15s/disable_ipv6", interface);
+	if (sysctl_read(disable.key, &disabled) != 0)
+		return false;
+	return sysctl_take(&disable) == 0;
+}
+
+/* --- single steps ----------------------------------------------------------------------------- */
+
+static int open_firewall(struct arrangement *a)
+{
+	return a->nft < 0 ? nft_open(&a->nft) : 0;
+}
+
+/* Brings the table from what is in force to @wanted. */
+static int change_firewall(struct arrangement *a, const struct ruleset *wanted)
+{
+	bool has_table = a->ruleset.rule_count > 0, needs_table = wanted->rule_count > 0;
+	int error;
+
+	if (ruleset_equal(&a->ruleset, wanted) || (!has_table && !needs_table))
+		return 0;
+	error = open_firewall(a);
+	if (error)
+		return error;
+	error = nft_apply(a->nft, needs_table ? wanted : &a->ruleset,
+			  !has_table     ? RULESET_INSTALL
+			  : !needs_table ? RULESET_REMOVE
+					 : RULESET_REPLACE);
+	if (!error)
+		a->ruleset = *wanted;
+	return error;
+}
+
+static int take(struct arrangement *a, const struct step *step, const struct ruleset *ruleset)
+{
+	int error;
+
+	switch ((enum step_kind)step->kind) {
+	case STEP_LINK:
+		return rtnl_link_up(a->rtnl, step->interface, step->mtu);
+	case STEP_ADDRESS:
+		error = rtnl_address(a->rtnl, true, step->interface, &step->address);
+		return error == -EEXIST ? 0 : error;
+	case STEP_FIREWALL:
+		return change_firewall(a, ruleset);
+	case STEP_SYSCTL:
+		return sysctl_take(&step->sysctl);
+	case STEP_ROUTE:
+		return rtnl_route(a->rtnl, true, step->interface, &step->route);
+	case STEP_RULE:
+		return rtnl_rule(a->rtnl, true, &step->rule);
+	case STEP_NONE:
+	case STEP_KIND_COUNT:
+		break;
+	}
+	return -EINVAL;
+}
+
+/* What is gone already needs no undoing. */
+static bool is_gone(int error)
+{
+	return error == -ENOENT || error == -ESRCH || error == -ENODEV || error == -EADDRNOTAVAIL ||
+	       error == -EAFNOSUPPORT;
+}
+
+static void undo(int rtnl, const char *name, const struct step *step)
+{
+	int error = 0;
+
+	switch ((enum step_kind)step->kind) {
+	case STEP_ADDRESS:
+		error = rtnl_address(rtnl, false, step->interface, &step->address);
+		break;
+	case STEP_SYSCTL:
+		error = sysctl_release(name, &step->sysctl);
+		break;
+	case STEP_ROUTE:
+		error = rtnl_route(rtnl, false, step->interface, &step->route);
+		break;
+	case STEP_RULE:
+		error = rtnl_rule(rtnl, false, &step->rule);
+		break;
+	case STEP_LINK:     /* stays as it is until the device goes */
+	case STEP_FIREWALL: /* see change_firewall() */
+	case STEP_NONE:
+	case STEP_KIND_COUNT:
+		return;
+	}
+	if (error && !is_gone(error))
+		log_warning("host: cannot undo: %s: %s",
+			    step_print(step, (char[STEP_TEXT_BYTES]){ 0 }), strerror(-error));
+}
+
+/* --- from plan to plan ------------------------------------------------------------------------ */
+
+static int prepare_sysctls(const struct arrangement *a, struct steps *steps)
+{
+	for (size_t i = 0; i < steps->count; i++) {
+		const struct step *before;
+		int error;
+
+		if (steps->step[i].kind != STEP_SYSCTL)
+			continue;
+		before = steps_find(&a->steps, &steps->step[i]);
+		if (before) {
+			steps->step[i].sysctl.before = before->sysctl.before;
+			continue;
+		}
+		error = sysctl_prepare(a->name, &steps->step[i].sysctl);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static void leave_out_ipv6(struct steps *steps)
+{
+	uint32_t kept = 0;
+
+	for (size_t i = 0; i < steps->count; i++)
+		if (!step_is_ipv6(&steps->step[i]))
+			steps->step[kept++] = steps->step[i];
+	steps->count = kept;
+}
+
+static int write_both(struct arrangement *a, const struct steps *next)
+{
+	scoped_memory struct steps *both = malloc(sizeof(*both));
+
+	if (!both)
+		return -ENOMEM;
+	*both = *next;
+	for (size_t i = 0; i < a->steps.count && both->count < STEPS_MAX; i++)
+		if (step_outlives_tun(&a->steps.step[i]) && !steps_find(next, &a->steps.step[i]))
+			both->step[both->count++] = a->steps.step[i];
+	return journal_write(a->state, both);
+}
+
+/* Takes the steps that are new.  @t->taken tells how far it got, if one failed. */
+static int take_new(struct arrangement *a, struct transition *t)
+{
+	for (t->taken = 0; t->taken < t->steps.count; t->taken++) {
+		const struct step *step = &t->steps.step[t->taken];
+		int error;
+
+		if (step->kind != STEP_FIREWALL && steps_find(&a->steps, step))
+			continue;
+		error = take(a, step, &t->ruleset);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* Undoes those of the first @count of @steps that are not in @kept, backwards. */
+static void undo_all_but(struct arrangement *a, const struct steps *steps, size_t count,
+			 const struct steps *kept)
+{
+	while (count-- > 0)
+		if (!steps_find(kept, &steps->step[count]))
+			undo(a->rtnl, a->name, &steps->step[count]);
+}
+
+static int go_back(struct arrangement *a, struct transition *t, const struct ruleset *ruleset,
+		   int error, struct step *ret_failed)
+{
+	*ret_failed = t->steps.step[t->taken];
+	undo_all_but(a, &t->steps, t->taken, &a->steps);
+	change_firewall(a, ruleset);
+	journal_write(a->state, &a->steps);
+	return error;
+}
+
+static int change(struct arrangement *a, const struct plan *plan, struct transition *t,
+		  struct step *ret_failed)
+{
+	struct ruleset ruleset_before = a->ruleset;
+	int error = find_facts(a, plan, &t->facts);
+
+	if (error)
+		return error;
+	a->has_ipv6 = switch_on_ipv6(plan->interface);
+	steps_of_plan(plan, &t->facts, &t->steps);
+	if (!a->has_ipv6)
+		leave_out_ipv6(&t->steps);
+	ruleset_of_plan(plan, true, &t->ruleset);
+	error = prepare_sysctls(a, &t->steps);
+	if (error)
+		return error;
+	error = write_both(a, &t->steps);
+	if (error)
+		return error;
+	error = take_new(a, t);
+	if (error)
+		return go_back(a, t, &ruleset_before, error, ret_failed);
+	undo_all_but(a, &a->steps, a->steps.count, &t->steps);
+	a->steps = t->steps;
+	a->plan = *plan;
+	return journal_write(a->state, &a->steps);
+}
+
+int arrange_apply(struct arrangement *a, const struct plan *plan, struct step *ret_failed)
+{
+	scoped_memory struct transition *t = malloc(sizeof(*t));
+	scoped_fd lock = -1;
+	int error;
+
+	memset(ret_failed, 0, sizeof(*ret_failed));
+	if (!t)
+		return -ENOMEM;
+	error = state_lock(&lock);
+	return error ? error : change(a, plan, t, ret_failed);
+}
+
+int arrange_refresh(struct arrangement *a)
+{
+	struct plan plan = a->plan;
+	struct step failed;
+
+	if (a->steps.count == 0 || !plan_takes_endpoint(&plan))
+		return 0;
+	return arrange_apply(a, &plan, &failed);
+}
+
+void arrange_undo(struct arrangement *a)
+{
+	static const struct steps nothing;
+	static const struct ruleset no_rules;
+	scoped_fd lock = -1;
+	int error = state_lock(&lock);
+
+	if (error)
+		log_warning("host: cannot lock the state directory: %s", strerror(-error));
+	undo_all_but(a, &a->steps, a->steps.count, &nothing);
+	error = change_firewall(a, &no_rules);
+	if (error && !is_gone(error))
+		log_warning("host: cannot remove the firewall table: %s", strerror(-error));
+	a->steps.count = 0;
+	close_fd(&a->nft);
+	close_fd(&a->rtnl);
+	state_remove(a->name);
+}
+
+/* --- after others ----------------------------------------------------------------------------- */
+
+static void undo_journal(int rtnl, const char *name)
+{
+	scoped_memory struct steps *steps = malloc(sizeof(*steps));
+
+	if (!steps || journal_read(name, steps) != 0)
+		return;
+	for (size_t i = steps->count; i-- > 0;)
+		undo(rtnl, name, &steps->step[i]);
+}
+
+void arrange_undo_from_journal(const char *name)
+{
+	scoped_fd lock = -1, rtnl = -1;
+
+	if (state_lock(&lock) != 0 || rtnl_open(&rtnl) != 0)
+		return;
+	undo_journal(rtnl, name);
+	state_remove(name);
+}
+
+struct repair {
+	int rtnl;
+	unsigned dead, alive;
+};
+
+static void repair_one(void *context, const char *name)
+{
+	struct repair *repair = context;
+
+	if (state_is_alive(name)) {
+		repair->alive++;
+		return;
+	}
+	undo_journal(repair->rtnl, name);
+	state_remove(name);
+	repair->dead++;
+}
+
+unsigned arrange_repair(void)
+{
+	struct repair repair = { .rtnl = -1 };
+	scoped_fd lock = -1, rtnl = -1;
+
+	if (state_lock(&lock) != 0 || rtnl_open(&rtnl) != 0)
+		return 0;
+	repair.rtnl = rtnl;
+	state_each(repair_one, &repair);
+	/* With nobody alive, every rule that bears our number is left over, journal or not. */
+	if (repair.alive == 0)
+		rtnl_clear_rules(rtnl);
+	return repair.dead;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/journal.h"
+
+#include "host/state.h"
+#include "scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* since Linux 5.14; older C libraries do not name it */
+#endif
+
+/* struct journal_header - goes before the steps
+ * @magic:      tells a journal of this layout
+ * @step_bytes: sizeof(struct step)
+ * @namespace:  cookie of the network namespace: inode numbers are used again, and what one namespace
+ *              had must not be put back in another
+ * @count:      how many steps follow
+ */
+struct journal_header {
+	char magic[8];
+	uint32_t step_bytes;
+	uint32_t count;
+	uint64_t namespace;
+};
+
+static const char magic[8] = "mvjrnl1";
+
+static uint64_t namespace_cookie(void)
+{
+	scoped_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint64_t cookie = 0;
+	socklen_t bytes = sizeof(cookie);
+
+	if (fd >= 0)
+		getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &bytes);
+	return cookie;
+}
+
+static bool write_all(int fd, const void *bytes, size_t count)
+{
+	return write(fd, bytes, count) == (ssize_t)count;
+}
+
+int journal_write(int state, const struct steps *steps)
+{
+	struct journal_header header = { .step_bytes = sizeof(struct step),
+					 .namespace = namespace_cookie() };
+	scoped_fd fd = openat(state, "journal.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return -errno;
+	memcpy(header.magic, magic, sizeof(magic));
+	for (size_t i = 0; i < steps->count; i++)
+		header.count += step_outlives_tun(&steps->step[i]);
+	if (!write_all(fd, &header, sizeof(header)))
+		return -EIO;
+	for (size_t i = 0; i < steps->count; i++)
+		if (step_outlives_tun(&steps->step[i]) &&
+		    !write_all(fd, &steps->step[i], sizeof(struct step)))
+			return -EIO;
+	return renameat(state, "journal.new", state, "journal") < 0 ? -errno : 0;
+}
+
+static int read_steps(int fd, uint32_t count, struct steps *steps)
+{
+	if (count > STEPS_MAX)
+		return -EINVAL;
+	for (steps->count = 0; steps->count < count; steps->count++) {
+		struct step *step = &steps->step[steps->count];
+
+		if (read(fd, step, sizeof(*step)) != sizeof(*step) || step_check(step))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+int journal_read(const char *name, struct steps *ret_steps)
+{
+	char path[STATE_PATH_BYTES];
+	struct journal_header header;
+	scoped_fd state = open(state_directory(name, path), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	scoped_fd fd = openat(state, "journal", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	ret_steps->count = 0;
+	if (fd < 0)
+		return -errno;
+	if (read(fd, &header, sizeof(header)) != sizeof(header) ||
+	    memcmp(header.magic, magic, sizeof(magic)) != 0 ||
+	    header.step_bytes != sizeof(struct step))
+		return -EINVAL;
+	if (header.namespace != namespace_cookie())
+		return -ENOENT;
+	return read_steps(fd, header.count, ret_steps);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Four processes, and what happens when one of them dies:
+ *
+ *	keeper ----- lifeline (a pipe that nobody writes to) -----> steward
+ *	   |                                                         |  |
+ *	   | SIGTERM; and SIGTERM when the keeper dies               |  | undoes everything at end of
+ *	   v                                                         |  | file from either
+ *	network process -------------------- line -------------------+
+ *	   |
+ *	   +---- line ---- resolver (leaves at end of file)
+ *
+ *	network process  its line ends: the steward undoes and goes; the keeper goes after it
+ *	steward          the line ends: the network process leaves; the keeper undoes from the journal
+ *	keeper           the lifeline ends and the network process gets SIGTERM: both go, all is undone
+ *	resolver         nothing: names are not resolved any more, and the network process says so
+ *	all at once      device and firewall go by the kernel's hand, the next start undoes the rest
+ */
+#include "host/keeper.h"
+
+#include "host/arrange.h"
+#include "host/sandbox.h"
+#include "host/state.h"
+#include "log.h"
+#include "scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum {
+	PATIENCE_MS = 5000, /* how long a process may take that has been told to end */
+};
+
+/* The two ends of a line between processes. */
+struct line {
+	int end[2];
+};
+
+/**
+ * struct keeper - what the keeper holds
+ * @household: what to start
+ * @state:     the instance's directory, claimed as long as any of the processes lives
+ * @lifeline:  pipe; [0] is the steward's, nobody ever writes to [1]
+ * @orders:    network process [0] and steward [1]
+ * @names:     network process [0] and resolver [1]
+ * @signals:   what the keeper waits for; blocked
+ * @before:    the signal mask as it was, for the children
+ * @steward, @resolver, @network: process ids; 0 when there is no such process (any more)
+ * @ending:    the household has been told to end, or one without whom it cannot live has died
+ * @status:    exit status as far as it is known
+ */
+struct keeper {
+	const struct household *household;
+	int state;
+	struct line lifeline, orders, names;
+	sigset_t signals, before;
+	pid_t steward, resolver, network;
+	bool ending;
+	int status;
+};
+
+static void close_line(struct line *line)
+{
+	for (int i = 0; i < 2; i++) {
+		close_fd(&line->end[i]);
+		line->end[i] = -1;
+	}
+}
+
+static void close_lines(struct keeper *k)
+{
+	close_line(&k->lifeline);
+	close_line(&k->orders);
+	close_line(&k->names);
+	close_fd(&k->state);
+	k->state = -1;
+}
+
+static int open_lines(struct keeper *k)
+{
+	if (pipe2(k->lifeline.end, O_CLOEXEC) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, k->orders.end) < 0)
+		return -errno;
+	if (k->household->resolve &&
+	    (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, k->names.end) < 0 ||
+	     fcntl(k->names.end[0], F_SETFL, O_NONBLOCK) < 0))
+		return -errno;
+	return 0;
+}
+
+/* --- the children ----------------------------------------------------------------------------- */
+
+/* A child's first steps.  Signals of the terminal go to all processes; they are the keeper's. */
+static void begin_child(const struct keeper *k, const char *name, bool until_told)
+{
+	const int terminal[] = { SIGINT, SIGHUP, SIGQUIT };
+
+	prctl(PR_SET_NAME, name);
+	for (size_t i = 0; i < sizeof(terminal) / sizeof(*terminal); i++)
+		signal(terminal[i], SIG_IGN);
+	signal(SIGTERM, until_told ? SIG_DFL : SIG_IGN);
+	sigprocmask(SIG_SETMASK, &k->before, NULL);
+}
+
+/* The child's own copy of a descriptor; all others of the household are closed. */
+static int keep_only(struct keeper *k, int *fd)
+{
+	int kept = take_fd(fd);
+
+	close_lines(k);
+	return kept;
+}
+
+static int be_steward(struct keeper *k)
+{
+	int lifeline = take_fd(&k->lifeline.end[0]);
+	int state = take_fd(&k->state);
+	int line = keep_only(k, &k->orders.end[1]);
+
+	begin_child(k, "minivpn-steward", false);
+	return steward_main(line, lifeline, state, &k->household->limits);
+}
+
+static int be_resolver(struct keeper *k)
+{
+	int line = keep_only(k, &k->names.end[1]), error;
+
+	begin_child(k, "minivpn-resolve", false);
+	error = sandbox_enter(k->household->user);
+	if (error) {
+		log_error("resolver: cannot give up rights: %s", strerror(-error));
+		return 1;
+	}
+	return k->household->resolve(k->household->context, line);
+}
+
+static int be_network_process(struct keeper *k)
+{
+	int names = take_fd(&k->names.end[0]);
+	int state = take_fd(&k->state);
+	struct steward steward = { .fd = keep_only(k, &k->orders.end[0]) };
+
+	(void)state; /* held open: the claim lasts as long as this process */
+	begin_child(k, "minivpn-network", true);
+	return k->household->network(k->household->context, &steward, names);
+}
+
+/* Forks a child that lives by @be.  It is told when the keeper dies, even before it asks for it. */
+static int start(struct keeper *k, int (*be)(struct keeper *), int death_signal, pid_t *ret_pid)
+{
+	pid_t keeper = getpid(), pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		if (death_signal)
+			prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0);
+		_exit(death_signal && getppid() != keeper ? 1 : be(k));
+	}
+	*ret_pid = pid;
+	return 0;
+}
+
+static int start_all(struct keeper *k)
+{
+	int error = start(k, be_steward, 0, &k->steward);
+
+	if (!error && k->household->resolve)
+		error = start(k, be_resolver, 0, &k->resolver);
+	if (!error)
+		error = start(k, be_network_process, SIGTERM, &k->network);
+	/* The children's ends are theirs alone, so that a line ends when its owner does. */
+	close_line(&k->orders);
+	close_line(&k->names);
+	close_fd(&k->lifeline.end[0]);
+	k->lifeline.end[0] = -1;
+	return error;
+}
+
+/* --- waiting ---------------------------------------------------------------------------------- */
+
+static void network_has_ended(struct keeper *k, int wait_status)
+{
+	k->network = 0;
+	if (WIFEXITED(wait_status)) {
+		k->status = k->status ? k->status : WEXITSTATUS(wait_status);
+		return;
+	}
+	/* Told to end before it was ready to be told. */
+	if (k->ending && WTERMSIG(wait_status) == SIGTERM)
+		return;
+	k->status = 1;
+	log_error("keeper: the network process was killed: undoing: signal %d",
+		  WTERMSIG(wait_status));
+}
+
+/* With status 0 it has gone after the network process, and has undone everything. */
+static void steward_has_ended(struct keeper *k, int wait_status)
+{
+	k->steward = 0;
+	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
+		return;
+	k->status = 1;
+	if (WIFSIGNALED(wait_status))
+		log_error("keeper: the steward was killed: undoing in its place: signal %d",
+			  WTERMSIG(wait_status));
+	arrange_undo_from_journal(k->household->limits.interface);
+}
+
+static void reap(struct keeper *k)
+{
+	int wait_status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &wait_status, WNOHANG)) > 0) {
+		if (pid == k->network)
+			network_has_ended(k, wait_status);
+		else if (pid == k->steward)
+			steward_has_ended(k, wait_status);
+		else if (pid == k->resolver)
+			k->resolver = 0;
+	}
+}
+
+/* The next signal, or 0 when none comes in time. */
+static int next_signal(const struct keeper *k, int patience_ms)
+{
+	const struct timespec patience = { patience_ms / 1000, patience_ms % 1000 * 1000000L };
+	int number = sigtimedwait(&k->signals, NULL, patience_ms ? &patience : NULL);
+
+	return number < 0 ? 0 : number;
+}
+
+/* Who does not end in time after having been told is killed; the others then do what is left. */
+static void kill_the_slow(struct keeper *k)
+{
+	pid_t slow = k->network ? k->network : k->steward ? k->steward : k->resolver;
+
+	log_error("keeper: a process does not end: killing it: %d", (int)slow);
+	kill(slow, SIGKILL);
+}
+
+static void end(struct keeper *k)
+{
+	k->ending = true;
+	if (k->network)
+		kill(k->network, SIGTERM);
+}
+
+static void keep(struct keeper *k)
+{
+	while (k->network || k->steward || k->resolver) {
+		int number = next_signal(k, k->ending ? PATIENCE_MS : 0);
+
+		if (number == SIGCHLD) {
+			reap(k);
+			if (!k->ending && (!k->network || !k->steward))
+				end(k);
+		} else if (number > 0) {
+			end(k);
+		} else if (k->ending) {
+			kill_the_slow(k);
+		}
+	}
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static void block_signals(struct keeper *k)
+{
+	sigemptyset(&k->signals);
+	sigaddset(&k->signals, SIGCHLD);
+	sigaddset(&k->signals, SIGTERM);
+	sigaddset(&k->signals, SIGINT);
+	sigaddset(&k->signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &k->signals, &k->before);
+}
+
+static bool claim(struct keeper *k)
+{
+	const char *name = k->household->limits.interface;
+	unsigned dead = arrange_repair();
+	int error;
+
+	if (dead)
+		log_notice("keeper: put right what was left behind by a minivpn that was killed");
+	error = state_claim(name, &k->state);
+	if (error == -EBUSY)
+		log_error("keeper: there is a minivpn running already: %s: end it with 'minivpn "
+			  "down %s' or give this one another --interface-name",
+			  name, name);
+	else if (error)
+		log_error("keeper: cannot use the state directory: %s: %s",
+			  state_directory(name, (char[STATE_PATH_BYTES]){ 0 }), strerror(-error));
+	return error == 0;
+}
+
+static bool run(struct keeper *k)
+{
+	int error = open_lines(k);
+
+	if (!error)
+		error = start_all(k);
+	if (!error)
+		error = sandbox_keep_network_rights();
+	if (error) {
+		log_error("keeper: cannot start: %s", strerror(-error));
+		end(k);
+	}
+	keep(k);
+	return error == 0;
+}
+
+int keeper_run(const struct household *household)
+{
+	struct keeper k = { .household = household,
+			    .state = -1,
+			    .lifeline = { { -1, -1 } },
+			    .orders = { { -1, -1 } },
+			    .names = { { -1, -1 } } };
+
+	if (!claim(&k))
+		return 1;
+	block_signals(&k);
+	if (!run(&k))
+		k.status = 1;
+	state_remove(household->limits.interface);
+	close_lines(&k);
+	sigprocmask(SIG_SETMASK, &k.before, NULL);
+	return k.status;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The stages, and why in this order:
+ *
+ *	memory          first, because locking memory takes a right
+ *	bounds          what execve() could give: only root can lessen it
+ *	user            needs the user database, and rights; Linux forgets the parent-death signal here
+ *	capabilities    the change of user has dropped them, unless it was no change
+ *	no new rights   execve() gives none any more; nobody looks into this process
+ *	files           Landlock: a place that is still empty
+ *	system calls    seccomp: a place that is still empty; last, since the others need theirs
+ *	parent          ask again to be told when the process that forked us dies
+ */
+#include "host/sandbox.h"
+
+#include "log.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+int sandbox_memory(void)
+{
+	const struct rlimit none = { 0, 0 };
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return -errno;
+	/* Later allocations are locked as well, when this process has no right to more any longer. */
+	setrlimit(RLIMIT_MEMLOCK, &all);
+	return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
+}
+
+/* getpwnam() with a default, and one error for "no such user". */
+static int find_user(const char *user, struct passwd **ret_entry)
+{
+	struct passwd *entry;
+
+	errno = 0;
+	entry = getpwnam(user && user[0] ? user : "minivpn");
+	if (!entry && !(user && user[0]))
+		entry = getpwnam("nobody");
+	if (!entry)
+		return errno ? -errno : -ENOENT;
+	*ret_entry = entry;
+	return 0;
+}
+
+static int become(const char *user)
+{
+	struct passwd *entry;
+	int error;
+
+	if (geteuid() != 0)
+		return 0;
+	error = find_user(user, &entry);
+	if (error)
+		return error;
+	if (setgroups(0, NULL) < 0 || setresgid(entry->pw_gid, entry->pw_gid, entry->pw_gid) < 0 ||
+	    setresuid(entry->pw_uid, entry->pw_uid, entry->pw_uid) < 0)
+		return -errno;
+	return 0;
+}
+
+/* What execve() could give at most.  Only who may set capabilities can lessen it; who may not gains
+ * nothing by execve() either, after forbid_new_rights(). */
+static void apply_bounds(void)
+{
+	if (capng_apply(CAPNG_SELECT_BOUNDS) != 0)
+		log_debug("sandbox: the bounding set stays as it is");
+}
+
+static int apply_capabilities(void)
+{
+	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+		return -EPERM;
+	/* Fails on kernels that know no ambient capabilities, and then there are none. */
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	return 0;
+}
+
+static int drop_all_capabilities(void)
+{
+	capng_clear(CAPNG_SELECT_BOTH);
+	return apply_capabilities();
+}
+
+static int forbid_new_rights(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+	    setrlimit(RLIMIT_CORE, &none) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Landlock: no path may be opened any more. */
+static int forbid_files(void)
+{
+	return 0;
+}
+
+/* seccomp: the system calls that the loop needs, no others. */
+static int forbid_system_calls(void)
+{
+	return 0;
+}
+
+static int follow_parent(void)
+{
+	return prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+int sandbox_enter(const char *user)
+{
+	int (*const stages[])(void) = { drop_all_capabilities, forbid_new_rights, forbid_files,
+					forbid_system_calls, follow_parent };
+	int error;
+
+	capng_clear(CAPNG_SELECT_BOTH);
+	apply_bounds();
+	error = become(user);
+	for (size_t i = 0; !error && i < sizeof(stages) / sizeof(*stages); i++)
+		error = stages[i]();
+	return error;
+}
+
+int sandbox_keep_network_rights(void)
+{
+	int error;
+
+	capng_clear(CAPNG_SELECT_BOTH);
+	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN, CAP_NET_RAW,
+		      CAP_NET_BIND_SERVICE, CAP_KILL, -1);
+	apply_bounds();
+	error = apply_capabilities();
+	return error ? error : forbid_new_rights();
+}

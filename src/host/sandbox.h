@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Giving up rights, in named stages.  Nothing that is given up can be had back, so the order is that
+ * of what the later stages still need; see sandbox.c.
+ */
+#ifndef HOST_SANDBOX_H
+#define HOST_SANDBOX_H
+
+enum { SANDBOX_USER_BYTES = 33 };
+
+/**
+ * sandbox_memory() - what this process holds in memory is never written to a disk
+ *
+ * All pages are locked as they are touched (mlockall with MCL_ONFAULT), core dumps are off.  To be
+ * called before keys are read.  Return: 0 or negative errno
+ */
+int sandbox_memory(void);
+
+/**
+ * sandbox_enter() - from here on this process can do nothing to the machine
+ * @user: become that user; empty or NULL: minivpn if there is one, else nobody
+ *
+ * For who reads what comes from the network: an unprivileged user without groups, no capability and
+ * none to be had by executing something, not to be looked at by others of that user.  Descriptors that
+ * are open stay open.  Also asks for SIGTERM should the process that forked this one die.
+ *
+ * Return: 0; -ENOENT if there is no such user; or negative errno
+ */
+int sandbox_enter(const char *user);
+
+/**
+ * sandbox_keep_network_rights() - keep what is needed to arrange the network, nothing else
+ *
+ * For the steward and the keeper: the same user as before, CAP_NET_ADMIN, CAP_NET_RAW,
+ * CAP_NET_BIND_SERVICE and CAP_KILL only, no new privileges, no core dump.  Return: 0 or negative errno
+ */
+int sandbox_keep_network_rights(void);
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The steward's life: wait for whatever comes first, a request, a change of the host's addresses, or
+ * the end of one of the others; and at the end undo everything.
+ *
+ * It believes nobody.  The network process reads what strangers send, so it may have been taken over:
+ * what it asks for is looked at field by field (plan_check()) and held against what the command line
+ * permits (limits.h).  Whoever asks for more is not answered but ended: the steward undoes everything
+ * and goes, and the others go with it.
+ */
+#include "host/steward.h"
+
+#include "host/arrange.h"
+#include "host/message.h"
+#include "host/rtnl.h"
+#include "host/sandbox.h"
+#include "log.h"
+#include "scope.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	/* With the keeper gone the network process gets SIGTERM and this long to say good-bye. */
+	FAREWELL_MS = 500,
+};
+
+enum phase {
+	PHASE_IDLE,    /* nothing has been done to the host */
+	PHASE_ARRANGED /* a plan is in force */
+};
+
+/**
+ * struct stewardship - the steward's own state
+ * @line:        to the network process
+ * @limits:      how far it may go
+ * @phase:       decides which requests are permitted
+ * @arrangement: what is in force
+ */
+struct stewardship {
+	int line;
+	const struct limits *limits;
+	enum phase phase;
+	struct arrangement arrangement;
+};
+
+/* --- the requests ----------------------------------------------------------------------------- */
+
+/* What a request comes to: NULL or why it is not to be answered; @reply and @ret_passed otherwise. */
+typedef const char *request_handler(struct stewardship *s, const struct request *request,
+				    struct reply *reply, int *ret_passed);
+
+static const char *apply(struct stewardship *s, const struct request *request, struct reply *reply,
+			 int *ret_passed)
+{
+	const char *objection = plan_check(&request->plan);
+
+	(void)ret_passed;
+	if (!objection)
+		objection = limits_permit_plan(s->limits, &request->plan);
+	if (objection)
+		return objection;
+	reply->error = arrange_apply(&s->arrangement, &request->plan, &reply->failed);
+	if (!reply->error)
+		s->phase = PHASE_ARRANGED;
+	return NULL;
+}
+
+static const char *endpoint(struct stewardship *s, const struct request *request,
+			    struct reply *reply, int *ret_passed)
+{
+	struct plan plan = s->arrangement.plan;
+
+	(void)ret_passed;
+	plan.server = request->endpoint;
+	reply->error = arrange_apply(&s->arrangement, &plan, &reply->failed);
+	return NULL;
+}
+
+/* Routes of peers are not in the plan: there may be thousands, and all of them go with the device. */
+static const char *change_route(struct stewardship *s, const struct request *request, bool add,
+				struct reply *reply)
+{
+	struct step_route route = { .network = request->network, .table = STEP_TABLE_MAIN };
+
+	if (!prefix_is_valid(&route.network))
+		return "impossible route";
+	route.network = prefix_network(&route.network);
+	if (!limits_permit_route(s->limits, &route.network))
+		return "a route to other networks";
+	reply->error = rtnl_route(s->arrangement.rtnl, add, s->limits->interface, &route);
+	return NULL;
+}
+
+static const char *add_route(struct stewardship *s, const struct request *request,
+			     struct reply *reply, int *ret_passed)
+{
+	(void)ret_passed;
+	return change_route(s, request, true, reply);
+}
+
+static const char *remove_route(struct stewardship *s, const struct request *request,
+				struct reply *reply, int *ret_passed)
+{
+	(void)ret_passed;
+	return change_route(s, request, false, reply);
+}
+
+static int bind_udp(int fd, bool ipv6, const struct address *local, uint16_t port)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	memcpy(&six.sin6_addr, local->b, sizeof(six.sin6_addr));
+	if (address_is_ipv4(local))
+		memcpy(&four.sin_addr, local->b + 12, sizeof(four.sin_addr));
+	if (ipv6 ? bind(fd, (struct sockaddr *)&six, sizeof(six)) < 0
+		 : bind(fd, (struct sockaddr *)&four, sizeof(four)) < 0)
+		return -errno;
+	return 0;
+}
+
+static int prepare_udp(int fd, bool ipv6, uint32_t buffer_bytes)
+{
+	int mark = PLAN_SOCKET_MARK, both = 0, bytes = (int)buffer_bytes;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
+		return -errno;
+	if (ipv6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &both, sizeof(both)) < 0)
+		return -errno;
+	if (bytes > 0) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
+	}
+	return 0;
+}
+
+/* One socket for both families, where the host has both. */
+static int open_udp_socket(const struct request *request, int *ret_fd)
+{
+	const struct address *local = &request->udp.local;
+	bool ipv6 = !address_is_ipv4(local);
+	scoped_fd fd =
+		socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int error;
+
+	if (fd < 0 && errno == EAFNOSUPPORT && address_is_none(local)) {
+		ipv6 = false;
+		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	}
+	if (fd < 0)
+		return -errno;
+	error = prepare_udp(fd, ipv6, request->udp.buffer_bytes);
+	if (!error)
+		error = bind_udp(fd, ipv6, local, request->udp.port);
+	if (!error)
+		*ret_fd = take_fd(&fd);
+	return error;
+}
+
+static const char *open_udp(struct stewardship *s, const struct request *request,
+			    struct reply *reply, int *ret_passed)
+{
+	(void)s;
+	if (request->udp.buffer_bytes > INT32_MAX)
+		return "impossible socket buffer";
+	reply->error = open_udp_socket(request, ret_passed);
+	return NULL;
+}
+
+/* Each request, and from which phase on it is permitted. */
+static const struct {
+	const char *name;
+	enum phase from;
+	request_handler *handle;
+} requests[] = {
+	[REQUEST_APPLY] = { "apply plan", PHASE_IDLE, apply },
+	[REQUEST_ENDPOINT] = { "endpoint changed", PHASE_ARRANGED, endpoint },
+	[REQUEST_ADD_ROUTE] = { "add route", PHASE_ARRANGED, add_route },
+	[REQUEST_REMOVE_ROUTE] = { "remove route", PHASE_ARRANGED, remove_route },
+	[REQUEST_OPEN_UDP] = { "open UDP socket", PHASE_IDLE, open_udp },
+};
+static_assert(sizeof(requests) / sizeof(*requests) == REQUEST_KIND_COUNT,
+	      "every request is described");
+
+/* How it goes on after a request. */
+enum outcome {
+	OUTCOME_GO_ON,
+	OUTCOME_END,     /* the network process has gone */
+	OUTCOME_BETRAYAL /* it is not itself any more */
+};
+
+/* Takes one request. */
+static enum outcome serve(struct stewardship *s)
+{
+	struct request request;
+	struct reply reply = { .error = 0 };
+	const char *objection;
+	scoped_fd passed = -1;
+	int error = message_receive(s->line, &request, sizeof(request), NULL);
+
+	if (error == -EPIPE)
+		return OUTCOME_END;
+	if (error || request.kind >= REQUEST_KIND_COUNT) {
+		log_error("steward: not a request: ending");
+		return OUTCOME_BETRAYAL;
+	}
+	if (s->phase < requests[request.kind].from) {
+		log_error("steward: request out of turn: ending: %s", requests[request.kind].name);
+		return OUTCOME_BETRAYAL;
+	}
+	objection = requests[request.kind].handle(s, &request, &reply, &passed);
+	if (objection) {
+		log_error("steward: request that is not permitted: ending: %s: %s",
+			  requests[request.kind].name, objection);
+		return OUTCOME_BETRAYAL;
+	}
+	error = message_send(s->line, &reply, sizeof(reply), passed);
+	return error ? OUTCOME_END : OUTCOME_GO_ON;
+}
+
+/* --- the life --------------------------------------------------------------------------------- */
+
+static void discard_events(int fd)
+{
+	char event[64];
+
+	while (recv(fd, event, sizeof(event), MSG_TRUNC) > 0)
+		;
+}
+
+static void wait_for_farewell(int line)
+{
+	struct pollfd end = { .fd = line, .events = 0 }; /* POLLHUP comes unasked */
+
+	while (poll(&end, 1, FAREWELL_MS) < 0 && errno == EINTR)
+		;
+}
+
+static enum outcome live(struct stewardship *s, int lifeline, int addresses)
+{
+	struct pollfd waiting[] = { { .fd = s->line, .events = POLLIN },
+				    { .fd = lifeline, .events = 0 },
+				    { .fd = addresses, .events = POLLIN } };
+
+	for (;;) {
+		if (poll(waiting, sizeof(waiting) / sizeof(*waiting), -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return OUTCOME_END;
+		}
+		if (waiting[0].revents) {
+			enum outcome outcome = serve(s);
+
+			if (outcome != OUTCOME_GO_ON)
+				return outcome;
+		}
+		if (waiting[1].revents) {
+			wait_for_farewell(s->line);
+			return OUTCOME_END;
+		}
+		if (waiting[2].revents) {
+			discard_events(addresses);
+			arrange_refresh(&s->arrangement);
+		}
+	}
+}
+
+int steward_main(int fd, int lifeline, int state, const struct limits *limits)
+{
+	struct stewardship s = { .line = fd, .limits = limits, .phase = PHASE_IDLE };
+	scoped_fd addresses = -1;
+	enum outcome outcome;
+	int error = arrange_open(&s.arrangement, limits->interface, state);
+
+	if (!error)
+		error = rtnl_watch_addresses(&addresses);
+	if (!error)
+		error = sandbox_keep_network_rights();
+	if (error) {
+		log_error("steward: cannot start: %s", strerror(-error));
+		return 1;
+	}
+	outcome = live(&s, lifeline, addresses);
+	arrange_undo(&s.arrangement);
+	return outcome == OUTCOME_BETRAYAL;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/sysctl.h"
+
+#include "host/journal.h"
+#include "host/state.h"
+#include "scope.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VALUE_BYTES = 16, PATH_BYTES = 16 + STEP_SYSCTL_BYTES };
+
+#define INTERFACES_IPV6 "net/ipv6/conf"
+
+static int open_setting(const char *key, int flags, int *ret_fd)
+{
+	char path[PATH_BYTES];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/%s", key);
+	fd = open(path, flags | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+int sysctl_read(const char *key, int32_t *ret_value)
+{
+	char text[VALUE_BYTES] = "";
+	scoped_fd fd = -1;
+	int error = open_setting(key, O_RDONLY, &fd);
+
+	if (error)
+		return error;
+	if (read(fd, text, sizeof(text) - 1) <= 0)
+		return -EIO;
+	*ret_value = (int32_t)strtol(text, NULL, 10);
+	return 0;
+}
+
+static int set(const char *key, int32_t value)
+{
+	char text[VALUE_BYTES];
+	int length = snprintf(text, sizeof(text), "%d\n", value);
+	scoped_fd fd = -1;
+	int error = open_setting(key, O_WRONLY, &fd);
+
+	if (error)
+		return error;
+	return write(fd, text, (size_t)length) == length ? 0 : -errno;
+}
+
+/* Looking through the other instances' journals for one that has changed a setting. */
+struct search {
+	const char *own_name;
+	const struct step_sysctl *wanted;
+	bool found;
+	int32_t before;
+};
+
+static void search_journal(void *context, const char *name)
+{
+	struct search *search = context;
+	scoped_memory struct steps *steps = NULL;
+
+	if (search->found || strcmp(name, search->own_name) == 0 || !state_is_alive(name))
+		return;
+	steps = malloc(sizeof(*steps));
+	if (!steps || journal_read(name, steps) != 0)
+		return;
+	for (size_t i = 0; i < steps->count; i++) {
+		const struct step_sysctl *other = &steps->step[i].sysctl;
+
+		if (steps->step[i].kind != STEP_SYSCTL || other->before == other->value ||
+		    other->value != search->wanted->value ||
+		    strcmp(other->key, search->wanted->key) != 0)
+			continue;
+		search->found = true;
+		search->before = other->before;
+	}
+}
+
+static bool another_has(const char *name, const struct step_sysctl *sysctl, int32_t *ret_before)
+{
+	struct search search = { .own_name = name, .wanted = sysctl };
+
+	state_each(search_journal, &search);
+	if (search.found)
+		*ret_before = search.before;
+	return search.found;
+}
+
+int sysctl_prepare(const char *name, struct step_sysctl *sysctl)
+{
+	if (another_has(name, sysctl, &sysctl->before))
+		return 0;
+	return sysctl_read(sysctl->key, &sysctl->before);
+}
+
+int sysctl_take(const struct step_sysctl *sysctl)
+{
+	int32_t now;
+	int error = sysctl_read(sysctl->key, &now);
+
+	if (error || now == sysctl->value)
+		return error;
+	return set(sysctl->key, sysctl->value);
+}
+
+int sysctl_release(const char *name, const struct step_sysctl *sysctl)
+{
+	int32_t now, ignored;
+	int error = sysctl_read(sysctl->key, &now);
+
+	if (error || now != sysctl->value || sysctl->before == sysctl->value ||
+	    another_has(name, sysctl, &ignored))
+		return error;
+	return set(sysctl->key, sysctl->before);
+}
+
+/* Is the interface one that listens now, or that goes on listening because of another instance? */
+static bool is_advertised(const char *name, const char *interface)
+{
+	struct step_sysctl listening = { .value = 2 };
+	char forwarding[STEP_SYSCTL_BYTES];
+	int32_t accepts = 0, forwards = 0, ignored;
+
+	snprintf(listening.key, sizeof(listening.key), INTERFACES_IPV6 "/%.15s/accept_ra",
+		 interface);
+	snprintf(forwarding, sizeof(forwarding), INTERFACES_IPV6 "/%.15s/forwarding", interface);
+	if (sysctl_read(listening.key, &accepts) != 0 || sysctl_read(forwarding, &forwards) != 0)
+		return false;
+	return accepts == 1 ? forwards == 0
+			    : accepts == 2 && another_has(name, &listening, &ignored);
+}
+
+void sysctl_advertised(const char *name, const char *interface, struct facts *ret_facts)
+{
+	DIR *directory = opendir("/proc/sys/" INTERFACES_IPV6);
+	const struct dirent *entry;
+
+	ret_facts->advertised_count = 0;
+	if (!directory)
+		return;
+	while ((entry = readdir(directory)) != NULL &&
+	       ret_facts->advertised_count < STEPS_ADVERTISED_MAX) {
+		/* Also skips "all", "default", "lo" and what a setting's name cannot hold. */
+		if (!plan_interface_is_valid(entry->d_name) ||
+		    strcmp(entry->d_name, interface) == 0 || !is_advertised(name, entry->d_name))
+			continue;
+		strcpy(ret_facts->advertised[ret_facts->advertised_count++], entry->d_name);
+	}
+	closedir(directory);
+}
