@@ -65,8 +65,8 @@ void handshake_keys_wipe(struct handshake_keys *keys);
 void handshake_hint(const struct hint_key *key, const uint8_t ephemeral[EPHEMERAL_BYTES],
 		    uint8_t ret_hint[HINT_BYTES]);
 
-/** enum control - kind of a control message, by its form alone */
-enum control { CONTROL_INIT = 1, CONTROL_RESPONSE = 2, CONTROL_RETRY = 3, CONTROL_NONE = 0 };
+/** enum control_type - kind of a control message, by its form alone */
+enum control_type { CONTROL_INIT = 1, CONTROL_RESPONSE = 2, CONTROL_RETRY = 3, CONTROL_NONE = 0 };
 
 /**
  * control_classify() - marker, type, version, reserved and length: which message is it?
@@ -74,7 +74,7 @@ enum control { CONTROL_INIT = 1, CONTROL_RESPONSE = 2, CONTROL_RETRY = 3, CONTRO
  *
  * Return: the kind, or CONTROL_NONE for whatever is not exactly right: dropped without an answer
  */
-enum control control_classify(const uint8_t *datagram, size_t bytes);
+enum control_type control_classify(const uint8_t *datagram, size_t bytes);
 
 /* Fields of messages that control_classify() has taken. */
 const uint8_t *init_hint(const uint8_t *init);

@@ -71,16 +71,16 @@ static_assert(RESPONSE_MAX_BYTES < INIT_BYTES, "no answer is longer than the que
 static_assert(HINT_BYTES == crypto_shorthash_siphash24_BYTES, "SipHash-2-4");
 static_assert(sizeof(struct hint_key) == crypto_shorthash_siphash24_KEYBYTES, "SipHash-2-4");
 
-static struct head head_of(enum control type)
+static struct head head_of(enum control_type type)
 {
 	return (struct head){ .type = (uint8_t)type, .version = PROTOCOL_VERSION };
 }
 
-enum control control_classify(const uint8_t *datagram, size_t bytes)
+enum control_type control_classify(const uint8_t *datagram, size_t bytes)
 {
 	const size_t response_least =
 		(size_t)RESPONSE_HEAD_BYTES + RESPONSE_PAYLOAD_STEP + NOISE_TAG_BYTES;
-	enum control type;
+	enum control_type type;
 	struct head expected;
 
 	if (bytes < sizeof(struct head))

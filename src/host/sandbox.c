@@ -33,8 +33,11 @@ int sandbox_memory(void)
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
 		return -errno;
-	/* Later allocations are locked as well, when this process has no right to more any longer. */
-	setrlimit(RLIMIT_MEMLOCK, &all);
+	/* Later allocations are locked as well, when this process has no right to more any longer.  In a
+	 * container without the right to that, they would fail instead: what holds keys is then locked
+	 * by itself (run/keymemory.h). */
+	if (setrlimit(RLIMIT_MEMLOCK, &all) < 0)
+		return 0;
 	return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
 }
 

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 enum {
 	ALIGN_BYTES = 64,
@@ -22,14 +21,6 @@ struct keymemory_piece {
 	uint8_t padding[ALIGN_BYTES - sizeof(size_t) - sizeof(void *)];
 };
 static_assert(sizeof(struct keymemory_piece) == ALIGN_BYTES, "pieces stay aligned");
-
-void keymemory_allow_locking(void)
-{
-	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-
-	/* Without it some 8 MB can be locked, and keymemory_take() says when that is used up. */
-	setrlimit(RLIMIT_MEMLOCK, &unlimited);
-}
 
 static uint8_t *map(struct keymemory *memory, size_t bytes)
 {

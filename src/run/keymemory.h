@@ -33,9 +33,6 @@ struct keymemory {
 	bool unlocked;
 };
 
-/** keymemory_allow_locking() - lift the limit on locked memory; needs rights, so at the start */
-void keymemory_allow_locking(void);
-
 /** keymemory_take() - @bytes of zeroed memory, aligned to 64 bytes; NULL if there is none */
 void *keymemory_take(struct keymemory *memory, size_t bytes);
 

@@ -77,10 +77,10 @@ struct tunnel {
 };
 
 /**
- * tunnel_run() - be the network process of this tunnel until it is told to stop
+ * tunnel_run() - start the processes of this tunnel, and stay until it is told to stop
  * @tunnel: description
  *
- * Opens the device and the sockets, reads the keys, gives up every right, then runs.
+ * The caller must have no threads.  What was done to the host is undone before it returns.
  *
  * Return: exit status: 0 stopped as asked, 1 failed (and has said why)
  */

@@ -121,7 +121,7 @@ static void form_is_exact(void **state)
 	(void)state;
 	for (uint8_t type = 0; type <= 5; type++)
 		for (size_t bytes = 0; bytes <= sizeof(datagram); bytes++) {
-			enum control expected = CONTROL_NONE;
+			enum control_type expected = CONTROL_NONE;
 
 			if (type == 1 && bytes == 1024)
 				expected = CONTROL_INIT;

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/contact.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ASK_AGAIN_NS (5 * NS_PER_S)
+
+static int ask(struct contact *contact)
+{
+	int error = resolver_ask(&contact->resolver, contact->host);
+
+	/* Still at it: its answer will do. */
+	return error == -EBUSY ? 0 : error;
+}
+
+int contact_init(struct contact *contact, int resolver_fd, const char *host, uint16_t port)
+{
+	*contact = (struct contact){ .host = host, .port = port, .ask_at = INSTANT_NEVER };
+	resolver_init(&contact->resolver, resolver_fd);
+	return ask(contact);
+}
+
+/* Take over a new list, and go on with the address in use if it is still there. */
+static void take_addresses(struct contact *contact, const struct resolver_answer *answer)
+{
+	struct endpoint used =
+		contact->count > 0 ? contact->address[contact->current] : (struct endpoint){ 0 };
+
+	contact->count = answer->count;
+	contact->current = 0;
+	for (unsigned i = 0; i < contact->count; i++) {
+		contact->address[i] = answer->addresses[i];
+		contact->address[i].remote_port = contact->port;
+		if (endpoint_same_remote(&contact->address[i], &used))
+			contact->current = i;
+	}
+}
+
+int contact_resolved(struct contact *contact, struct instant now)
+{
+	struct resolver_answer answer;
+	int error = resolver_answer(&contact->resolver, &answer);
+
+	if (error)
+		return error == -EAGAIN ? 0 : error;
+	if (answer.count == 0) {
+		/* What it resolved to before may still be right. */
+		contact->trouble = CONTACT_UNRESOLVED;
+		contact->why = answer.error;
+		contact->ask_at = instant_after(now, ASK_AGAIN_NS);
+		return 0;
+	}
+	if (contact->trouble == CONTACT_UNRESOLVED)
+		contact->trouble = CONTACT_SILENCE;
+	take_addresses(contact, &answer);
+	return 1;
+}
+
+int contact_tick(struct contact *contact, struct instant now)
+{
+	if (!instant_reached(now, contact->ask_at))
+		return 0;
+	contact->ask_at = INSTANT_NEVER;
+	return ask(contact);
+}
+
+const struct endpoint *contact_address(const struct contact *contact)
+{
+	return contact->count > 0 ? &contact->address[contact->current] : NULL;
+}
+
+int contact_next(struct contact *contact)
+{
+	if (contact->count > 0)
+		contact->current = (contact->current + 1) % contact->count;
+	if (contact->trouble != CONTACT_UNRESOLVED)
+		contact->trouble = CONTACT_SILENCE;
+	return ask(contact);
+}
+
+bool contact_hear(struct contact *contact, const struct transport_event *event)
+{
+	const struct endpoint *tried = contact_address(contact);
+	enum contact_trouble before = contact->trouble;
+
+	if (!tried || !address_equal(&tried->remote, &event->endpoint.remote))
+		return false;
+	if (event->kind == TRANSPORT_REFUSED)
+		contact->trouble = CONTACT_REFUSED;
+	else if (event->kind == TRANSPORT_UNREACHABLE)
+		contact->trouble = CONTACT_UNREACHABLE;
+	contact->why = event->why;
+	return contact->trouble != before;
+}
+
+void contact_unverified(struct contact *contact)
+{
+	contact->trouble = CONTACT_UNVERIFIED;
+}
+
+void contact_made(struct contact *contact)
+{
+	contact->trouble = CONTACT_SILENCE;
+	contact->ask_at = INSTANT_NEVER;
+}
+
+char *contact_words(const struct contact *contact, char ret_text[CONTACT_WORDS_BYTES])
+{
+	const struct endpoint *tried = contact_address(contact);
+	struct endpoint none = { 0 };
+	const char *where = shown_endpoint(tried ? tried : &none);
+
+	switch (contact->trouble) {
+	case CONTACT_UNRESOLVED:
+		snprintf(ret_text, CONTACT_WORDS_BYTES,
+			 "the name %s does not resolve (%s): check its spelling and this machine's "
+			 "DNS",
+			 contact->host, gai_strerror(contact->why));
+		break;
+	case CONTACT_UNREACHABLE:
+		snprintf(ret_text, CONTACT_WORDS_BYTES,
+			 "no route to %s (%s): is this machine connected to a network?", where,
+			 strerror(contact->why));
+		break;
+	case CONTACT_REFUSED:
+		snprintf(ret_text, CONTACT_WORDS_BYTES,
+			 "refused by %s: nothing listens on that port; is the server running, and "
+			 "is "
+			 "this its port?",
+			 where);
+		break;
+	case CONTACT_UNVERIFIED:
+		snprintf(ret_text, CONTACT_WORDS_BYTES,
+			 "an answer from %s does not verify: it was damaged on the way, or forged",
+			 where);
+		break;
+	case CONTACT_SILENCE:
+		snprintf(ret_text, CONTACT_WORDS_BYTES,
+			 "no answer from %s: wrong address, UDP blocked on the way, or a key that "
+			 "the "
+			 "server does not have",
+			 where);
+		break;
+	}
+	return ret_text;
+}

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/network.h"
+
+#include "aead/choose.h"
+#include "host/sandbox.h"
+#include "host/state.h"
+#include "io/clock.h"
+#include "io/udp.h"
+#include "run/handout.h"
+#include "run/hostplan.h"
+#include "run/network_parts.h"
+#include "run/status.h"
+#include "scope.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	/* A burst of some milliseconds at full speed; with the usual 208 KB hundreds were lost. */
+	SOCKET_BUFFER_BYTES = 4 << 20,
+};
+
+#define TROUBLE_INTERVAL_NS (30 * NS_PER_S)
+
+/**
+ * struct opened - what needs rights to be opened, on its way to whom it belongs to
+ */
+struct opened {
+	struct tun tun;
+	int udp;
+	int control;
+};
+
+static int say_tun(const char *interface, int error)
+{
+	if (error == -ENOENT || error == -ENXIO || error == -ENODEV)
+		log_error("tunnel: no tun device in this system: load the module with 'modprobe "
+			  "tun', "
+			  "or give the container /dev/net/tun");
+	else if (error == -EBUSY)
+		log_error("tunnel: interface %s is in use by another program: choose another name "
+			  "with --interface-name",
+			  interface);
+	else if (error == -EINVAL)
+		log_error(
+			"tunnel: there is an interface %s already, and it is no tun device: choose "
+			"another name with --interface-name",
+			interface);
+	else if (error == -EPERM || error == -EACCES)
+		log_error("tunnel: no right to make a tun device: run it as root");
+	else
+		log_error("tunnel: cannot make interface %s: %s", interface, strerror(-error));
+	return error;
+}
+
+static int open_tun(const struct tunnel *tunnel, struct tun *ret_tun)
+{
+	int error = tun_open(tunnel->interface, 1, ret_tun);
+
+	return error ? say_tun(tunnel->interface, error) : 0;
+}
+
+static uint16_t own_port(const struct tunnel *tunnel)
+{
+	if (tunnel->bind_port == 0 && tunnel->role == ROLE_SERVER)
+		return DEFAULT_PORT;
+	return tunnel->bind_port;
+}
+
+static int open_udp(struct network *network, int *ret_fd)
+{
+	const struct tunnel *tunnel = network->tunnel;
+	uint16_t port = own_port(tunnel);
+	int error = steward_open_udp(network->steward, &tunnel->bind_address, port,
+				     SOCKET_BUFFER_BYTES, ret_fd);
+
+	if (error == -EADDRINUSE)
+		log_error("tunnel: UDP port %u is taken by another program ('ss -lunp sport = %u' "
+			  "says which): choose another with --local :%u",
+			  port, port, port + 1);
+	else if (error == -EADDRNOTAVAIL)
+		log_error("tunnel: %s is no address of this machine: see --local",
+			  shown_address(&tunnel->bind_address));
+	else if (error)
+		log_error("tunnel: cannot open UDP port %u: %s", port, strerror(-error));
+	return error;
+}
+
+static int open_control(const struct tunnel *tunnel, int *ret_fd)
+{
+	char directory[STATE_PATH_BYTES];
+	int error = control_listen(state_directory(tunnel->interface, directory), ret_fd);
+
+	if (error)
+		log_error("tunnel: cannot make the control socket in %s: %s", directory,
+			  strerror(-error));
+	return error;
+}
+
+static void open_endpoints(struct network *network)
+{
+	char directory[STATE_PATH_BYTES], path[STATE_PATH_BYTES + 16];
+
+	state_directory(network->tunnel->interface, directory);
+	snprintf(path, sizeof(path), "%s.endpoints", directory);
+	network->endpoints = endpoints_open(path);
+	if (!network->endpoints)
+		log_warning("tunnel: where clients are will be forgotten at a restart: %s: %s",
+			    path, strerror(errno));
+}
+
+static int choose_aead(struct network *network)
+{
+	const char *name = *network->tunnel->aead ? network->tunnel->aead : NULL;
+	int error = aead_choose(name, &network->aead);
+
+	if (error)
+		log_error("tunnel: cannot use AEAD %s: %s", name ? name : "of any kind",
+			  error == -ENOENT    ? "not in this build"
+			  : error == -EBADMSG ? "its self-test failed"
+					      : strerror(-error));
+	return error;
+}
+
+static int make_handout(struct network *network)
+{
+	size_t over = handout_make(network->tunnel, &network->configuration);
+
+	if (over > 0)
+		log_error("tunnel: what clients are given (routes, DNS) does not fit into a "
+			  "handshake: "
+			  "%zu bytes over; give fewer with --route or --dns",
+			  over);
+	return over > 0 ? -EMSGSIZE : 0;
+}
+
+/* Everything that needs rights. */
+static int open_all(struct network *network, struct opened *opened)
+{
+	const struct tunnel *tunnel = network->tunnel;
+	int error = sodium_init() < 0 ? -ENOSYS : sandbox_memory();
+
+	if (error)
+		log_error("tunnel: cannot keep keys out of swap and core dumps: %s",
+			  strerror(-error));
+	else
+		error = keyring_read(tunnel, &network->keyring);
+	if (!error)
+		error = choose_aead(network);
+	if (!error && tunnel->role == ROLE_SERVER)
+		error = make_handout(network);
+	if (!error)
+		error = open_udp(network, &opened->udp);
+	if (!error)
+		error = open_tun(tunnel, &opened->tun);
+	if (!error)
+		error = open_control(tunnel, &opened->control);
+	if (!error && tunnel->role == ROLE_SERVER)
+		open_endpoints(network);
+	return error;
+}
+
+static int give_up_rights(const struct tunnel *tunnel)
+{
+	int error = sandbox_enter(tunnel->user);
+
+	if (error == -ENOENT)
+		log_error("tunnel: there is no user '%s' to run as: see --user", tunnel->user);
+	else if (error)
+		log_error("tunnel: cannot give up rights: %s", strerror(-error));
+	return error;
+}
+
+static json_t *answer(void *context, const char *request);
+
+static int start_worker(struct network *network, struct opened *opened, struct instant now)
+{
+	const struct tunnel *tunnel = network->tunnel;
+	struct worker_config config = {
+		.tun = opened->tun,
+		.engine = {
+			.role = tunnel->role,
+			.aead = network->aead.aead,
+			.aead_context = network->aead.context,
+			.inner_mtu = tunnel->mtu ? tunnel->mtu : INNER_MTU_OVER_IPV4,
+			.workers = tunnel->workers,
+			.keepalive_ns = tunnel->keepalive_s * NS_PER_S,
+			.configuration =
+				tunnel->role == ROLE_SERVER ? &network->configuration : NULL,
+			.software = "minivpn " MINIVPN_VERSION,
+			.peers_expected = (unsigned)network->keyring.count,
+		},
+		.owner = network,
+		.engine_event = news_of_engine,
+		.network_event = news_of_transport,
+		.debug = tunnel->debug,
+	};
+	int error = udp_start(opened->udp, &config.transport);
+
+	if (error)
+		return error;
+	opened->udp = -1;
+	error = worker_open(&config, now, &network->worker);
+	if (error) {
+		config.transport->kind->close(config.transport);
+		return error;
+	}
+	opened->tun.fd = -1;
+	return worker_watch(network->worker, &network->loop, TAG_TUN, TAG_TRANSPORT);
+}
+
+static int add_peers(struct network *network, struct instant now)
+{
+	struct keyring *keyring = &network->keyring;
+
+	for (size_t i = 0; i < keyring->count; i++) {
+		struct endpoint endpoint = { 0 };
+		int error;
+
+		if (network->endpoints)
+			endpoints_find(network->endpoints, keyring->key[i].name, &endpoint);
+		error = keyring_add(keyring, i, worker_engine(network->worker),
+				    network->tunnel->role, &endpoint, now);
+		if (error)
+			return error;
+	}
+	keyring_forget(keyring);
+	return 0;
+}
+
+static int watch_everything(struct network *network, struct opened *opened, unsigned index)
+{
+	struct loop *loop = &network->loop;
+	int error = control_start(&network->control, opened->control, loop, TAG_CONTROL, answer,
+				  network);
+
+	if (error)
+		return error;
+	opened->control = -1;
+	error = netwatch_open(index, &network->watch);
+	if (!error)
+		error = loop_watch(loop, network->watch.fd, TAG_WATCH);
+	if (!error)
+		error = loop_watch(loop, network->steward->fd, TAG_STEWARD);
+	return error;
+}
+
+static int start_contact(struct network *network, int resolver_fd)
+{
+	const struct tunnel *tunnel = network->tunnel;
+	int error = loop_watch(&network->loop, resolver_fd, TAG_RESOLVER);
+
+	if (!error)
+		error = contact_init(&network->contact, resolver_fd, tunnel->remote_host,
+				     tunnel->remote_port);
+	return error;
+}
+
+static void say_server_is_up(const struct network *network, uint16_t port)
+{
+	const struct tunnel *tunnel = network->tunnel;
+
+	log_notice("tunnel: up: %s, %s, UDP port %u, %zu %s, %s", tunnel->interface,
+		   tunnel->address_count > 0 ? shown_prefix(&tunnel->address[0]) : "no address",
+		   port, network->keyring.count, network->keyring.count == 1 ? "key" : "keys",
+		   network->aead.aead->name);
+}
+
+/* Everything that needs none. */
+static int start_all(struct network *network, struct opened *opened, int resolver_fd)
+{
+	bool server = network->tunnel->role == ROLE_SERVER;
+	unsigned index = opened->tun.index;
+	uint16_t port = udp_local_port(opened->udp);
+	struct instant now = clock_now();
+	int error = start_worker(network, opened, now);
+
+	if (!error)
+		error = watch_everything(network, opened, index);
+	if (!error)
+		error = add_peers(network, now);
+	if (!error && !server)
+		error = start_contact(network, resolver_fd);
+	if (error) {
+		log_error("tunnel: cannot start: %s", strerror(-error));
+		return error;
+	}
+	if (server) {
+		error = network_arrange(network);
+		if (!error)
+			say_server_is_up(network, port);
+	}
+	return error;
+}
+
+static int say_arrange(const struct network *network, const struct step *failed, int error)
+{
+	char step[STEP_TEXT_BYTES];
+
+	if (failed->kind == STEP_FIREWALL && error == -EEXIST)
+		log_error("tunnel: the firewall table minivpn-%s was installed by hand: remove it "
+			  "with "
+			  "'minivpn-nft remove --tun %s'",
+			  network->tunnel->interface, network->tunnel->interface);
+	else
+		log_error("tunnel: cannot arrange this host: %s: %s", step_print(failed, step),
+			  strerror(-error));
+	return error;
+}
+
+/* A peer of a server may bring networks of its own. */
+static int add_peer_routes(struct network *network)
+{
+	for (size_t i = 0; i < network->keyring.count; i++) {
+		const struct keytext *key = &network->keyring.key[i];
+
+		for (unsigned j = 0; j < key->network_count; j++) {
+			int error = steward_add_route(network->steward, &key->network[j]);
+
+			if (error) {
+				log_error("tunnel: cannot route %s to %s: %s",
+					  shown_prefix(&key->network[j]), key->name,
+					  strerror(-error));
+				return error;
+			}
+		}
+	}
+	return 0;
+}
+
+int network_arrange(struct network *network)
+{
+	bool server = network->tunnel->role == ROLE_SERVER;
+	struct step failed = { 0 };
+	struct plan plan;
+	int error;
+
+	hostplan_make(network->tunnel, server ? NULL : &network->given,
+		      server ? NULL : &network->given_by, &plan);
+	if (network->arranged && memcmp(&plan, &network->plan, sizeof(plan)) == 0)
+		return 0;
+	error = steward_apply(network->steward, &plan, &failed);
+	if (error)
+		return say_arrange(network, &failed, error);
+	network->plan = plan;
+	network->arranged = true;
+	return server ? add_peer_routes(network) : 0;
+}
+
+void network_write_endpoints(struct network *network)
+{
+	const struct engine *engine = worker_engine(network->worker);
+	int error;
+
+	if (!network->endpoints)
+		return;
+	endpoints_begin(network->endpoints);
+	for (const struct peer *peer = engine_peer_next(engine, NULL); peer;
+	     peer = engine_peer_next(engine, peer)) {
+		const struct keytext *key = peer_tag(peer);
+		struct peer_snapshot snapshot;
+
+		engine_snapshot(engine, peer, &snapshot);
+		endpoints_put(network->endpoints, key->name, &snapshot.endpoint);
+	}
+	error = endpoints_end(network->endpoints);
+	if (error)
+		log_warning("tunnel: cannot write down where clients are: %s", strerror(-error));
+}
+
+static void describe(void *context, void *tag, struct status_peer *ret_peer)
+{
+	const struct keytext *key = tag;
+
+	(void)context;
+	*ret_peer = (struct status_peer){ key->name, key->address, key->address_count };
+}
+
+/* For the control socket (control.h). */
+static json_t *answer(void *context, const char *request)
+{
+	struct network *network = context;
+	struct status_view view = {
+		.tunnel = network->tunnel,
+		.engine = worker_engine(network->worker),
+		.aead = network->aead.aead->name,
+		.started = network->started,
+		.describe = describe,
+		.context = network,
+	};
+
+	if (strcmp(request, "status") == 0)
+		return status_json(&view, clock_now());
+	if (strcmp(request, "down") == 0) {
+		network->stopping = true;
+		return json_pack("{s:b}", "stopping", 1);
+	}
+	return NULL;
+}
+
+static void take_ready(struct network *network, const struct loop_event *event)
+{
+	switch ((enum network_tag)event->tag) {
+	case TAG_TUN:
+		worker_tun_ready(network->worker);
+		break;
+	case TAG_TRANSPORT:
+		worker_transport_ready(network->worker, event->error);
+		break;
+	case TAG_STEWARD:
+		log_error("tunnel: the steward is gone: leaving");
+		network->failed = true;
+		break;
+	case TAG_RESOLVER:
+		news_resolved(network, clock_now());
+		break;
+	case TAG_CONTROL:
+		control_serve(&network->control, event);
+		break;
+	case TAG_WATCH:
+		netwatch_read(&network->watch, clock_now());
+		break;
+	}
+}
+
+static struct instant next_deadline(const struct network *network)
+{
+	struct instant at = worker_deadline(network->worker);
+
+	at = instant_earlier(at, network->watch.due);
+	at = instant_earlier(at, network->endpoints_due);
+	if (network->tunnel->role == ROLE_CLIENT)
+		at = instant_earlier(at, network->contact.ask_at);
+	return at;
+}
+
+static void serve(struct network *network)
+{
+	int error = worker_serve(network->worker);
+
+	if (!error)
+		return;
+	if (error == -EBADFD)
+		log_error("tunnel: interface %s is gone: somebody has removed it",
+			  network->tunnel->interface);
+	else
+		log_error("tunnel: cannot go on: %s", strerror(-error));
+	network->failed = true;
+}
+
+static void run_loop(struct network *network)
+{
+	struct loop_event events[LOOP_EVENTS_MAX];
+
+	while (!network->stopping && !network->failed) {
+		int n = loop_wait(&network->loop, next_deadline(network), events);
+
+		for (int i = 0; i < n; i++) {
+			if (events[i].kind == LOOP_SIGNAL)
+				network->stopping = true;
+			else if (events[i].kind == LOOP_READY)
+				take_ready(network, &events[i]);
+		}
+		serve(network);
+		news_act(network, clock_now());
+	}
+}
+
+static void close_all(struct network *network, struct opened *opened)
+{
+	control_stop(&network->control);
+	netwatch_close(&network->watch);
+	if (network->worker)
+		worker_close(network->worker);
+	keyring_close(&network->keyring);
+	aead_choice_drop(&network->aead);
+	if (network->endpoints)
+		fclose(network->endpoints);
+	loop_close(&network->loop);
+	tun_close(&opened->tun);
+	close_fd(&opened->udp);
+	close_fd(&opened->control);
+}
+
+/* The signals that end it; blocked before anything is open, so that none ends it halfway. */
+static int open_loop(struct network *network)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	return loop_open(&network->loop, &signals);
+}
+
+static void stop(struct network *network)
+{
+	struct instant now = clock_now();
+
+	if (network->endpoints)
+		network_write_endpoints(network);
+	engine_stop(worker_engine(network->worker), CLOSE_STOPPING, now);
+	log_notice("tunnel: %s is stopped", network->tunnel->interface);
+}
+
+int network_run(const struct tunnel *tunnel, struct steward *steward, int resolver_fd)
+{
+	struct opened opened = { .tun.fd = -1, .udp = -1, .control = -1 };
+	struct network network = {
+		.tunnel = tunnel,
+		.steward = steward,
+		.loop = { -1, -1, -1, INSTANT_NEVER },
+		.watch = { .fd = -1, .clock = -1, .due = INSTANT_NEVER },
+		.endpoints_due = INSTANT_NEVER,
+		.started = clock_now(),
+		.unknown_key.interval_ns = TROUBLE_INTERVAL_NS,
+		.bad_init.interval_ns = TROUBLE_INTERVAL_NS,
+		.trouble.interval_ns = TROUBLE_INTERVAL_NS,
+	};
+	int error = open_loop(&network);
+
+	if (error)
+		log_error("tunnel: cannot wait for anything: %s", strerror(-error));
+	else
+		error = open_all(&network, &opened);
+	if (!error)
+		error = give_up_rights(tunnel);
+	if (!error)
+		error = start_all(&network, &opened, resolver_fd);
+	if (!error) {
+		run_loop(&network);
+		stop(&network);
+	}
+	close_all(&network, &opened);
+	return error || network.failed ? 1 : 0;
+}

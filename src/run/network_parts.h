@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What network.c and news.c share; nobody else includes this. */
+#ifndef RUN_NETWORK_PARTS_H
+#define RUN_NETWORK_PARTS_H
+
+#include "aead/choose.h"
+#include "host/plan.h"
+#include "io/loop.h"
+#include "io/netwatch.h"
+#include "log.h"
+#include "run/contact.h"
+#include "run/control.h"
+#include "run/endpoints.h"
+#include "run/keyring.h"
+#include "run/network.h"
+#include "run/worker.h"
+
+/**
+ * struct network - everything that the process has
+ * @tunnel, @steward: as given
+ * @loop:       what all of it waits in
+ * @worker:     moves the packets; NULL until there is one, as with the others
+ * @keyring:    the peers' names and addresses
+ * @aead:       the back-end in use
+ * @control:    status and down
+ * @watch:      news of the network
+ * @contact:    client: the search for the server
+ * @endpoints:  server: where its peers were; NULL if that cannot be kept
+ * @endpoints_due: when it is to be written
+ * @configuration: server: what is handed out to every client
+ * @given, @given_by: client: what the server has given, and where that was
+ * @plan:       how the host is arranged, if @arranged
+ * @started:    when the process was
+ * @to_arrange: client: @given is new
+ * @to_announce: client: there is a session, and nobody has been told
+ * @to_try:     client: another address is to be tried
+ * @is_up, @was_up: client: is there a session, and has there been one?
+ * @stopping, @failed: how it ends, once it does
+ * @unknown_key, @bad_init, @trouble: rates of log lines that others can cause
+ */
+struct network {
+	const struct tunnel *tunnel;
+	struct steward *steward;
+	struct loop loop;
+	struct worker *worker;
+	struct keyring keyring;
+	struct aead_choice aead;
+	struct control control;
+	struct netwatch watch;
+	struct contact contact;
+	FILE *endpoints;
+	struct instant endpoints_due;
+	struct payload configuration, given;
+	struct endpoint given_by;
+	struct plan plan;
+	bool arranged;
+	struct instant started;
+	bool to_arrange, to_announce, to_try, is_up, was_up;
+	bool stopping, failed;
+	struct log_rate unknown_key, bad_init, trouble;
+};
+
+/* Descriptors that the loop waits for. */
+enum network_tag { TAG_TUN, TAG_TRANSPORT, TAG_STEWARD, TAG_RESOLVER, TAG_CONTROL, TAG_WATCH };
+
+/* For struct worker_config: something happened.  They must not call the engine. */
+void news_of_engine(void *network, const struct engine_event *event);
+void news_of_transport(void *network, const struct transport_event *event);
+
+/** news_act() - do what could not be done while the engine was at work */
+void news_act(struct network *network, struct instant now);
+
+/** news_resolved() - client: the resolver has an answer */
+void news_resolved(struct network *network, struct instant now);
+
+/** network_arrange() - have the host arranged as @network->given (server: the tunnel) wants it */
+int network_arrange(struct network *network);
+
+/** network_write_endpoints() - write down where the peers are */
+void network_write_endpoints(struct network *network);
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is done and said when something happens.  The engine and the transport tell of it in the
+ * middle of their work, when they must not be called; what has to call them is noted, and done by
+ * news_act() when the worker is back.
+ */
+#include "run/network_parts.h"
+
+#include "io/clock.h"
+
+#include <string.h>
+
+#define ENDPOINTS_SETTLE_NS (1 * NS_PER_S)
+
+/* A server's peers have the names of their keys; a client has but one. */
+static const char *name_of(const struct network *network, const struct peer *peer)
+{
+	const struct keytext *key = peer_tag(peer);
+
+	return network->tunnel->role == ROLE_SERVER ? key->name : "the server";
+}
+
+static const char *closing_words(const struct engine_event *event)
+{
+	if (!event->closed_by_peer)
+		return "nothing heard any more";
+	switch (event->reason) {
+	case CLOSE_STOPPING:
+		return "the other end was stopped";
+	case CLOSE_RESTARTING:
+		return "the other end restarts";
+	case CLOSE_KEY_REMOVED:
+		return "the other end has removed the key";
+	case CLOSE_KEY_ELSEWHERE:
+		return "the key is in use elsewhere";
+	}
+	return "closed by the other end";
+}
+
+static const char *refusal_words(enum refusal refusal)
+{
+	switch (refusal) {
+	case REFUSAL_NONE:
+		break;
+	case REFUSAL_UNKNOWN_ITEM:
+		return "it does not know something that we ask for; is it an older version?";
+	case REFUSAL_FULL:
+		return "it is full";
+	case REFUSAL_VERSION_TOO_OLD:
+		return "our version is too old";
+	case REFUSAL_KEY_ELSEWHERE:
+		return "our key is in use elsewhere";
+	}
+	return "for a reason that this version does not know";
+}
+
+/* A server's peer has a name to be told apart by; a client's is the server. */
+static void note_down(struct network *network, const struct engine_event *event)
+{
+	network->is_up = false;
+	if (network->tunnel->role == ROLE_SERVER)
+		log_notice("tunnel: %s is gone: %s", name_of(network, event->peer),
+			   closing_words(event));
+	else
+		log_notice("tunnel: connection lost, trying to get it back: %s",
+			   closing_words(event));
+}
+
+static void note_up(struct network *network, const struct engine_event *event)
+{
+	network->is_up = true;
+	if (network->tunnel->role == ROLE_CLIENT) {
+		network->to_announce = true;
+		contact_made(&network->contact);
+	} else if (endpoint_is_none(event->endpoint)) {
+		log_notice("tunnel: %s is connected", name_of(network, event->peer));
+	} else {
+		log_notice("tunnel: %s is connected from %s", name_of(network, event->peer),
+			   shown_endpoint(event->endpoint));
+	}
+}
+
+static void note_endpoint(struct network *network, const struct engine_event *event)
+{
+	network->endpoints_due = instant_earlier(network->endpoints_due,
+						 instant_after(clock_now(), ENDPOINTS_SETTLE_NS));
+	if (!endpoint_is_none(event->endpoint))
+		log_info("tunnel: %s is at %s", name_of(network, event->peer),
+			 shown_endpoint(event->endpoint));
+}
+
+static void note_failed_attempt(struct network *network, const struct engine_event *event)
+{
+	char words[CONTACT_WORDS_BYTES];
+
+	if (network->tunnel->role == ROLE_SERVER) {
+		log_info("tunnel: %s does not answer at %s", name_of(network, event->peer),
+			 shown_endpoint(event->endpoint));
+		return;
+	}
+	log_rated(&network->trouble, clock_now(), LOG_WARNING, "tunnel: %s",
+		  contact_words(&network->contact, words));
+	network->to_try = true;
+}
+
+void news_of_engine(void *owner, const struct engine_event *event)
+{
+	struct network *network = owner;
+
+	switch (event->kind) {
+	case EVENT_UP:
+		note_up(network, event);
+		break;
+	case EVENT_REKEYED:
+		log_debug("tunnel: %s: new keys", name_of(network, event->peer));
+		break;
+	case EVENT_DOWN:
+		note_down(network, event);
+		break;
+	case EVENT_CONFIGURED:
+		network->given = *event->configuration;
+		network->given_by = *event->endpoint;
+		network->to_arrange = true;
+		break;
+	case EVENT_ENDPOINT:
+		note_endpoint(network, event);
+		break;
+	case EVENT_ATTEMPT_FAILED:
+		note_failed_attempt(network, event);
+		break;
+	case EVENT_REFUSED:
+		log_warning("tunnel: %s refuses us: %s", shown_endpoint(event->endpoint),
+			    refusal_words(event->refusal));
+		break;
+	case EVENT_UNKNOWN_KEY:
+		log_rated(&network->unknown_key, clock_now(), LOG_WARNING,
+			  "tunnel: a handshake from %s fits none of our keys (%zu)",
+			  shown_endpoint(event->endpoint), network->keyring.count);
+		break;
+	case EVENT_BAD_INIT:
+		log_rated(&network->bad_init, clock_now(), LOG_WARNING,
+			  "tunnel: a handshake from %s in the name of %s is refused: %s",
+			  shown_endpoint(event->endpoint), name_of(network, event->peer),
+			  verdict_words(event->verdict));
+		break;
+	case EVENT_BAD_RESPONSE:
+		if (network->tunnel->role == ROLE_CLIENT)
+			contact_unverified(&network->contact);
+		log_rated(&network->bad_init, clock_now(), LOG_WARNING,
+			  "tunnel: an answer from %s is refused: %s",
+			  shown_endpoint(event->endpoint), verdict_words(event->verdict));
+		break;
+	case EVENT_PATH_MTU:
+		log_info("tunnel: %s: packets of up to %u bytes pass",
+			 name_of(network, event->peer), event->inner_mtu);
+		break;
+	case EVENT_SOFTWARE:
+		log_info("tunnel: %s runs %s", name_of(network, event->peer), event->text);
+		break;
+	}
+}
+
+void news_of_transport(void *owner, const struct transport_event *event)
+{
+	struct network *network = owner;
+	char words[CONTACT_WORDS_BYTES];
+
+	if (network->tunnel->role == ROLE_SERVER)
+		return;
+	/* While a session lives, ICMP messages say nothing that it will not find out by itself, and
+	 * anybody can send them. */
+	if (contact_hear(&network->contact, event) && !network->is_up)
+		log_rated(&network->trouble, clock_now(), LOG_WARNING, "tunnel: %s",
+			  contact_words(&network->contact, words));
+}
+
+static const char *route_words(const struct plan *plan, char *room, size_t size)
+{
+	if (plan->default_ipv4 == PLAN_WAY_TUNNEL || plan->default_ipv6 == PLAN_WAY_TUNNEL)
+		return "all traffic";
+	if (plan->route_count == 0)
+		return "its own network";
+	snprintf(room, size, "%s%s", shown_prefix(&plan->route[0]),
+		 plan->route_count > 1 ? " and more" : "");
+	return room;
+}
+
+static void announce(struct network *network)
+{
+	const struct plan *plan = &network->plan;
+	const struct prefix none = { 0 };
+	const struct prefix *address = plan->address_count > 0 ? &plan->address[0] : &none;
+	int64_t took_ns = instant_since(clock_now(), network->started);
+	char routes[PREFIX_TEXT_BYTES + 16];
+
+	if (network->was_up)
+		log_notice("tunnel: up again, by %s", shown_endpoint(&network->given_by));
+	else
+		log_notice("tunnel: up: %s, %s, takes %s to %s (%lld ms)",
+			   network->tunnel->interface, shown_address(&address->address),
+			   route_words(plan, routes, sizeof(routes)),
+			   shown_endpoint(&network->given_by), (long long)(took_ns / NS_PER_MS));
+	network->was_up = true;
+}
+
+/* The server is to be looked for at the address that the search is at. */
+static void try_address(struct network *network, struct instant now)
+{
+	const struct endpoint *address = contact_address(&network->contact);
+
+	if (!address)
+		return;
+	if (network->arranged && !endpoint_same_remote(&network->plan.server, address)) {
+		/* Before the first datagram: else it may go into the tunnel that it is to make. */
+		if (steward_endpoint(network->steward, address) == 0)
+			network->plan.server = *address;
+	}
+	engine_peer_endpoint(worker_engine(network->worker), network->keyring.peer[0], address,
+			     now);
+}
+
+void news_resolved(struct network *network, struct instant now)
+{
+	char words[CONTACT_WORDS_BYTES];
+	bool first = network->contact.count == 0;
+	int result = contact_resolved(&network->contact, now);
+
+	if (result < 0) {
+		log_warning(
+			"tunnel: the resolver is gone: going on with the addresses that are known");
+		loop_forget(&network->loop, network->contact.resolver.fd);
+	} else if (result > 0 && first) {
+		try_address(network, now);
+	} else if (network->contact.trouble == CONTACT_UNRESOLVED) {
+		log_rated(&network->trouble, now, LOG_WARNING, "tunnel: %s",
+			  contact_words(&network->contact, words));
+	}
+}
+
+static void act_as_client(struct network *network, struct instant now)
+{
+	if (network->to_arrange && network_arrange(network) < 0 && !network->arranged)
+		network->failed = true;
+	network->to_arrange = false;
+	if (network->to_announce && !network->failed)
+		announce(network);
+	network->to_announce = false;
+	if (network->to_try) {
+		network->to_try = false;
+		contact_next(&network->contact);
+		try_address(network, now);
+	}
+	contact_tick(&network->contact, now);
+}
+
+void news_act(struct network *network, struct instant now)
+{
+	if (network->tunnel->role == ROLE_CLIENT)
+		act_as_client(network, now);
+	if (instant_reached(now, network->endpoints_due)) {
+		network->endpoints_due = INSTANT_NEVER;
+		network_write_endpoints(network);
+	}
+	if (netwatch_changed(&network->watch, now)) {
+		log_debug("tunnel: the network has changed: asking who is still there");
+		engine_network_changed(worker_engine(network->worker), now);
+	}
+}
