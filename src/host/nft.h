@@ -42,4 +42,11 @@ int nft_dropping_chains(int fd,
 				     const char *chain),
 			void *context);
 
+/**
+ * nft_chain_mentions() - has the chain a rule of its own for this interface?
+ * @family: as nft_dropping_chains() tells it
+ */
+bool nft_chain_mentions(int fd, const char *family, const char *table, const char *chain,
+			const char *interface);
+
 #endif

@@ -16,17 +16,14 @@
 
 enum { INSTANCES_MAX = 64 };
 
-/* Whoever may not look at process 1 takes what is there. */
-static bool is_initial_namespace(const struct stat *own)
+/* Is this the namespace that the first process is in?  Each has its own entries below /proc/net, which
+ * anybody may look at; the link /proc/1/ns/net is only for who may trace that process. */
+static bool is_initial_namespace(void)
 {
-	char path[STATE_PATH_BYTES];
-	struct stat first;
+	struct stat first, own;
 
-	if (stat("/proc/1/ns/net", &first) == 0)
-		return first.st_ino == own->st_ino && first.st_dev == own->st_dev;
-	snprintf(path, sizeof(path), STATE_ROOT "/" NAMESPACE_PREFIX "%lu",
-		 (unsigned long)own->st_ino);
-	return access(path, F_OK) != 0;
+	return stat("/proc/1/net/dev", &first) != 0 || stat("/proc/self/net/dev", &own) != 0 ||
+	       first.st_ino == own.st_ino;
 }
 
 char *state_directory(const char *name, char ret_path[STATE_PATH_BYTES])
@@ -34,7 +31,7 @@ char *state_directory(const char *name, char ret_path[STATE_PATH_BYTES])
 	char namespace[40] = "";
 	struct stat own;
 
-	if (stat("/proc/self/ns/net", &own) == 0 && !is_initial_namespace(&own))
+	if (!is_initial_namespace() && stat("/proc/self/ns/net", &own) == 0)
 		snprintf(namespace, sizeof(namespace), "/" NAMESPACE_PREFIX "%lu",
 			 (unsigned long)own.st_ino);
 	snprintf(ret_path, STATE_PATH_BYTES, STATE_ROOT "%s%s%.15s", namespace, name ? "/" : "",
@@ -121,7 +118,7 @@ int state_each(void (*each)(void *context, const char *name), void *context)
 	if (!directory)
 		return -errno;
 	while (count < INSTANCES_MAX && (entry = readdir(directory)) != NULL)
-		if (plan_interface_is_valid(entry->d_name) &&
+		if (entry->d_type == DT_DIR && plan_interface_is_valid(entry->d_name) &&
 		    strncmp(entry->d_name, NAMESPACE_PREFIX, strlen(NAMESPACE_PREFIX)) != 0)
 			strcpy(names[count++], entry->d_name);
 	closedir(directory);
