@@ -97,11 +97,22 @@ static ssize_t read_all(int fd, char *room, size_t size)
 	return (ssize_t)have;
 }
 
-static int read_text(int fd, const char *path, struct keytext *ret_key,
-		     struct keyfile_complaint *ret_complaint)
+/* The one line of an invite, without what surrounds it when it was pasted or echoed. */
+static bool parse_invite(char *text, struct keytext *ret_key, struct complaint *ret_complaint)
 {
-	char *text = sodium_malloc(KEYFILE_BYTES_MAX + 1); /* locked, and wiped by sodium_free() */
+	size_t bytes = strlen(text);
+
+	while (bytes > 0 && strchr(" \t\r\n", text[bytes - 1]))
+		text[--bytes] = '\0';
+	return invite_parse(text, ret_key, ret_complaint);
+}
+
+int keyfile_read_from(int fd, const char *path, struct keytext *ret_key,
+		      struct keyfile_complaint *ret_complaint)
+{
+	char *text = sodium_malloc(KEYFILE_BYTES_MAX + 2); /* locked, and wiped by sodium_free() */
 	ssize_t bytes;
+	bool ok = false;
 	int r = 0;
 
 	if (!text)
@@ -114,10 +125,14 @@ static int read_text(int fd, const char *path, struct keytext *ret_key,
 		r = refuse(ret_complaint, path, EFBIG, "has more than %d bytes: it is no key file",
 			   KEYFILE_BYTES_MAX);
 	else if (bytes == 0)
-		r = refuse(ret_complaint, path, EINVAL, "is empty, expected a key file");
-	else if (!keytext_parse(text, (size_t)bytes, ret_key, &ret_complaint->what)) {
+		r = refuse(ret_complaint, path, EINVAL, "is empty, expected a key");
+	else {
+		text[bytes] = '\0';
+		ok = invite_looks_like(text)
+			     ? parse_invite(text, ret_key, &ret_complaint->what)
+			     : keytext_parse(text, (size_t)bytes, ret_key, &ret_complaint->what);
 		snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s", path);
-		r = -EINVAL;
+		r = ok ? 0 : -EINVAL;
 	}
 	sodium_free(text);
 	return r;
@@ -140,7 +155,7 @@ int keyfile_read(const char *path, struct keytext *ret_key, struct keyfile_compl
 	r = check_safe(fd, path, ret_complaint);
 	if (r < 0)
 		return r;
-	return read_text(fd, path, ret_key, ret_complaint);
+	return keyfile_read_from(fd, path, ret_key, ret_complaint);
 }
 
 /* ---- Writing ---- */

@@ -48,6 +48,16 @@ int keyfile_read(const char *path, struct keytext *ret_key,
 		 struct keyfile_complaint *ret_complaint);
 
 /**
+ * keyfile_read_from() - read a key from a descriptor, to its end: the text of a key file, or an invite
+ * @fd:   stays open; nothing is asked of who owns it
+ * @name: what to call it in a complaint
+ *
+ * Return: as keyfile_read()
+ */
+int keyfile_read_from(int fd, const char *name, struct keytext *ret_key,
+		      struct keyfile_complaint *ret_complaint);
+
+/**
  * keyfile_write() - make a new key file, mode 0600
  *
  * It appears under its name whole and synced, or not at all.  One that exists is left alone.

@@ -125,6 +125,29 @@ static void sizes_are_bounded(void **state)
 	assert_non_null(strstr(complaint.what.text, "no line 'name"));
 }
 
+static void an_invite_is_read_from_a_pipe(void **state)
+{
+	struct keytext key = key_named("a", 1), again;
+	char invite[INVITE_BYTES];
+	int fds[2];
+
+	(void)state;
+	strcpy(key.endpoint.host, "192.0.2.1");
+	for (int damaged = 0; damaged < 2; damaged++) {
+		assert_int_equal(pipe(fds), 0);
+		invite_print(&key, invite);
+		assert_true(write(fds[1], invite, strlen(invite) - (size_t)damaged) > 0);
+		assert_int_equal(write(fds[1], "\r\n", 2), 2);
+		close(fds[1]);
+		assert_int_equal(keyfile_read_from(fds[0], "standard input", &again, &complaint),
+				 damaged ? -EINVAL : 0);
+		close(fds[0]);
+		assert_string_equal(again.name, "a");
+	}
+	assert_string_equal(complaint.path, "standard input");
+	assert_non_null(strstr(complaint.what.text, "not copied whole"));
+}
+
 static void a_line_is_named(void **state)
 {
 	char shown[KEYFILE_COMPLAINT_BYTES];
@@ -183,7 +206,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_FOLDER(what_is_written_reads_back),  IN_FOLDER(unsafe_files_are_refused),
 		IN_FOLDER(sizes_are_bounded),           IN_FOLDER(a_line_is_named),
-		IN_FOLDER(folders_hold_different_keys),
+		IN_FOLDER(folders_hold_different_keys), IN_FOLDER(an_invite_is_read_from_a_pipe),
 	};
 
 	if (sodium_init() < 0)

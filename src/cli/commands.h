@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The sub-commands: each takes the arguments from its own name on and returns an exit status. */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+int command_server(int argc, char *argv[]);
+int command_client(int argc, char *argv[]);
+int command_status(int argc, char *argv[]);
+int command_down(int argc, char *argv[]);
+int command_version(int argc, char *argv[]);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/commands.h"
+#include "cli/instances.h"
+#include "cli/say.h"
+#include "run/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { WAIT_S = 10, LOOKS_A_SECOND = 50 };
+
+/* It is down when nobody holds its directory any more: the keeper lets go of it last. */
+static bool wait_until_down(const char *name)
+{
+	const struct timespec pause = { .tv_nsec = 1000000000 / LOOKS_A_SECOND };
+
+	for (int looks = 0; looks < WAIT_S * LOOKS_A_SECOND; looks++) {
+		if (!state_is_alive(name))
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+static void say_names(const struct instances *running)
+{
+	char text[INSTANCES_MAX * STATE_NAME_BYTES] = "";
+
+	for (unsigned i = 0; i < running->count; i++) {
+		strcat(text, " ");
+		strcat(text, running->name[i]);
+	}
+	say("several tunnels run, expected the name of one:%s", text);
+}
+
+static bool asks_for_help(int argc, char *argv[])
+{
+	return argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+}
+
+int command_down(int argc, char *argv[])
+{
+	char folder[STATE_PATH_BYTES];
+	struct instances meant;
+	json_t *reply;
+	int r;
+
+	if (asks_for_help(argc, argv)) {
+		puts("usage: minivpn down [NAME]\n"
+		     "Stops the tunnel whose interface is NAME, or the only one that runs, and "
+		     "waits\n"
+		     "until routes, rules and firewall are as they were.");
+		return EXIT_SUCCESS;
+	}
+	r = instances_meant(argc - 1, argv + 1, &meant);
+	if (r >= 0)
+		return r;
+	if (meant.count > 1) {
+		say_names(&meant);
+		return EXIT_USAGE;
+	}
+	r = control_ask(state_directory(meant.name[0], folder), "down", &reply);
+	if (r < 0) {
+		say("%s cannot be asked to stop: %s", meant.name[0], strerror(-r));
+		return EXIT_FAILURE;
+	}
+	json_decref(reply);
+	if (wait_until_down(meant.name[0]))
+		return EXIT_SUCCESS;
+	say("%s has been told to stop, but still runs after %d s", meant.name[0], WAIT_S);
+	return EXIT_FAILURE;
+}

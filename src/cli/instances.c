@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/instances.h"
+
+#include "cli/say.h"
+#include "host/plan.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int is_interface_name(const struct dirent *entry)
+{
+	return plan_interface_is_valid(entry->d_name);
+}
+
+void instances_running(struct instances *ret_instances)
+{
+	struct instances found = { .count = 0 };
+	char folder[STATE_PATH_BYTES];
+	struct dirent **entry;
+	int entries = scandir(state_directory(NULL, folder), &entry, is_interface_name, alphasort);
+
+	for (int i = 0; i < entries; i++) {
+		if (found.count < INSTANCES_MAX && state_is_alive(entry[i]->d_name))
+			snprintf(found.name[found.count++], sizeof(*found.name), "%.15s",
+				 entry[i]->d_name);
+		free(entry[i]);
+	}
+	if (entries >= 0)
+		free(entry);
+	*ret_instances = found;
+}
+
+int instances_meant(int count, char *names[], struct instances *ret_instances)
+{
+	if (count > 1) {
+		say("found '%s', expected no more than one NAME", names[1]);
+		return EXIT_USAGE;
+	}
+	if (count == 1 && !plan_interface_is_valid(names[0])) {
+		say("found '%s', expected the name of a tunnel's interface", names[0]);
+		return EXIT_USAGE;
+	}
+	if (count == 1 && !state_is_alive(names[0])) {
+		say("%s: no tunnel of that name runs here", names[0]);
+		return EXIT_FAILURE;
+	}
+	if (count == 1) {
+		strcpy(ret_instances->name[0], names[0]);
+		ret_instances->count = 1;
+		return -1;
+	}
+	instances_running(ret_instances);
+	if (ret_instances->count > 0)
+		return -1;
+	say("no tunnel runs here");
+	return EXIT_FAILURE;
+}

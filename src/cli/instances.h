@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which tunnels run here, by the names of their interfaces. */
+#ifndef CLI_INSTANCES_H
+#define CLI_INSTANCES_H
+
+#include "host/state.h"
+
+enum { INSTANCES_MAX = 64 };
+
+struct instances {
+	char name[INSTANCES_MAX][STATE_NAME_BYTES];
+	unsigned count;
+};
+
+/** instances_running() - all that run in this network namespace, in alphabetical order */
+void instances_running(struct instances *ret_instances);
+
+/**
+ * instances_meant() - those that a command line means
+ * @count, @names: its operands: at most one name; none means all that run
+ *
+ * Return: -1; otherwise the exit status with which to end now: nothing of that name runs, or nothing
+ * at all (which has been said)
+ */
+int instances_meant(int count, char *names[], struct instances *ret_instances);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* minivpn: a table of sub-commands. */
+#include "cli/commands.h"
+#include "cli/say.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int command_help(int argc, char *argv[]);
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char *argv[]);
+	const char *usage, *help;
+} commands[] = {
+	{ "server", command_server, "server [options] [KEY|DIR]",
+	  "serve the clients of these keys" },
+	{ "client", command_client, "client [options] [KEY|-] [HOST]", "connect to a server" },
+	{ "status", command_status, "status [--json] [NAME]",
+	  "who is connected, what passed, what was dropped" },
+	{ "down", command_down, "down [NAME]", "stop a tunnel and wait until all is undone" },
+	{ "version", command_version, "version", "version, libraries, AEAD back-ends" },
+	{ "help", command_help, "help", "this text" },
+};
+
+static int command_help(int argc, char *argv[])
+{
+	(void)argc;
+	(void)argv;
+	fputs("usage: minivpn COMMAND [...]\n\n", stdout);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		printf("  %-33s %s\n", commands[i].usage, commands[i].help);
+	fputs("\n"
+	      "First time:  server$ sudo minivpn server   makes a key, NAT, all; prints an invite\n"
+	      "             client$ sudo minivpn client   asks for that line\n"
+	      "\n"
+	      "NAME is a tunnel's interface (minivpn0); without it, the one that runs. Options of "
+	      "a\n"
+	      "command: minivpn COMMAND --help. Keys: minivpn-keygen(1). More: minivpn(8).\n",
+	      stdout);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char *argv[])
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+		name = "version";
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	if (*name)
+		say("'%s' is no command, expected server, client, status, down, version or help",
+		    name);
+	else
+		say("a command is missing, expected server, client, status, down, version or help");
+	return EXIT_USAGE;
+}

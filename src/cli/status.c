@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `minivpn status`: what a running tunnel says of itself (run/status.h), as a table or as it is. */
+#include "cli/commands.h"
+#include "cli/instances.h"
+#include "cli/say.h"
+#include "minivpn/verdict.h"
+#include "run/control.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WORDS_BYTES = 48 };
+
+/* ---- Numbers for people ---- */
+
+/* "3 d 4 h", "2 min 1 s", "0.4 s" */
+static const char *duration(double seconds, char ret_text[WORDS_BYTES])
+{
+	static const struct {
+		long s;
+		const char *name;
+	} unit[] = { { 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } };
+	long whole = (long)seconds;
+	size_t i = 0;
+
+	if (seconds < 10) {
+		snprintf(ret_text, WORDS_BYTES, "%.1f s", seconds < 0 ? 0 : seconds);
+		return ret_text;
+	}
+	while (whole < unit[i].s)
+		i++;
+	if (unit[i].s == 1)
+		snprintf(ret_text, WORDS_BYTES, "%ld s", whole);
+	else
+		snprintf(ret_text, WORDS_BYTES, "%ld %s %ld %s", whole / unit[i].s, unit[i].name,
+			 whole % unit[i].s / unit[i + 1].s, unit[i + 1].name);
+	return ret_text;
+}
+
+static const char *bytes(json_int_t count, char ret_text[WORDS_BYTES])
+{
+	static const char *const unit[] = { "B", "kB", "MB", "GB", "TB", "PB" };
+	double value = (double)count;
+	size_t i = 0;
+
+	for (; value >= 1000 && i < sizeof(unit) / sizeof(*unit) - 1; i++)
+		value /= 1000;
+	snprintf(ret_text, WORDS_BYTES, i == 0 ? "%.0f %s" : "%.2f %s", value, unit[i]);
+	return ret_text;
+}
+
+/* ---- Members of the reply; a missing one reads as nothing ---- */
+
+static const char *text_of(const json_t *object, const char *member)
+{
+	const char *text = json_string_value(json_object_get(object, member));
+
+	return text ? text : "";
+}
+
+static json_int_t number_of(const json_t *object, const char *member)
+{
+	return json_integer_value(json_object_get(object, member));
+}
+
+/* How long ago, in words; @never where it never was. */
+static const char *ago(const json_t *object, const char *member, const char *never,
+		       char ret_text[WORDS_BYTES])
+{
+	const json_t *value = json_object_get(object, member);
+
+	if (!json_is_number(value))
+		return never;
+	return duration(json_number_value(value), ret_text);
+}
+
+/* What the other end of a tunnel says is shown to root: nothing of it may move his cursor. */
+static void print_clean(const char *text)
+{
+	for (; *text; text++)
+		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+}
+
+static void print_list(const json_t *list)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		fputs(i ? ", " : "", stdout);
+		print_clean(json_string_value(item) ? json_string_value(item) : "");
+	}
+}
+
+/* ---- The table ---- */
+
+static void print_peer(const json_t *peer)
+{
+	bool up = json_is_true(json_object_get(peer, "up"));
+	const char *endpoint = text_of(peer, "endpoint");
+	char a[WORDS_BYTES], b[WORDS_BYTES];
+
+	printf("\n  ");
+	print_clean(text_of(peer, "name"));
+	printf("  %s", up ? "up " : "down");
+	fputs(up ? ago(peer, "up_s", "", a) : "", stdout);
+	printf("%s", *endpoint ? ", at " : "");
+	print_clean(endpoint);
+	printf("\n    addresses  ");
+	print_list(json_object_get(peer, "addresses"));
+	printf("\n    handshake  %s", ago(peer, "last_handshake_s", "never", a));
+	printf("%s, heard %s", number_of(peer, "handshakes") ? " ago" : "",
+	       ago(peer, "last_heard_s", "never", b));
+	printf("%s\n", json_is_number(json_object_get(peer, "last_heard_s")) ? " ago" : "");
+	printf("    in         %s, %" JSON_INTEGER_FORMAT " packets\n",
+	       bytes(number_of(peer, "bytes_in"), a), number_of(peer, "packets_in"));
+	printf("    out        %s, %" JSON_INTEGER_FORMAT " packets, at most %" JSON_INTEGER_FORMAT
+	       " bytes each\n",
+	       bytes(number_of(peer, "bytes_out"), a), number_of(peer, "packets_out"),
+	       number_of(peer, "inner_mtu"));
+	if (*text_of(peer, "software")) {
+		printf("    runs       ");
+		print_clean(text_of(peer, "software"));
+		putchar('\n');
+	}
+}
+
+/* Verdicts that are no refusal come first in their list (minivpn/verdict.h). */
+static void print_drops(const json_t *counters)
+{
+	json_int_t count;
+	bool any = false;
+
+	for (int v = VERDICT_NAT_KEEPALIVE + 1; v < VERDICT_COUNT; v++) {
+		count = number_of(counters, verdict_name((enum verdict)v));
+		if (count == 0)
+			continue;
+		if (!any)
+			printf("\n  not passed\n");
+		any = true;
+		printf("  %12" JSON_INTEGER_FORMAT "  %s\n", count, verdict_words((enum verdict)v));
+	}
+}
+
+static void print_tunnel(const json_t *tunnel)
+{
+	const json_t *peers = json_object_get(tunnel, "peers"), *peer;
+	char a[WORDS_BYTES];
+	size_t i;
+
+	print_clean(text_of(tunnel, "interface"));
+	printf(": %s, running %s, AEAD %s", text_of(tunnel, "role"),
+	       ago(tunnel, "running_s", "?", a), text_of(tunnel, "aead"));
+	if (json_array_size(json_object_get(tunnel, "addresses")) > 0) {
+		printf("\n  addresses  ");
+		print_list(json_object_get(tunnel, "addresses"));
+	}
+	putchar('\n');
+	json_array_foreach(peers, i, peer) print_peer(peer);
+	print_drops(json_object_get(tunnel, "verdicts"));
+}
+
+/* ---- The command ---- */
+
+static int ask(const char *name, json_t **ret_reply)
+{
+	char folder[STATE_PATH_BYTES];
+	int r = control_ask(state_directory(name, folder), "status", ret_reply);
+
+	if (r == 0)
+		return 0;
+	say("%s cannot be asked: %s%s", name, strerror(-r),
+	    r == -EACCES ? " (that is for root: run it with sudo)" : "");
+	return EXIT_FAILURE;
+}
+
+static int print_all(const struct instances *instances, bool as_json)
+{
+	json_t *tunnels = json_array(), *reply, *whole;
+	size_t i;
+	int r = 0;
+
+	for (unsigned n = 0; n < instances->count; n++) {
+		if (ask(instances->name[n], &reply) == 0)
+			json_array_append_new(tunnels, reply);
+		else
+			r = EXIT_FAILURE;
+	}
+	if (as_json) {
+		whole = json_pack("{s:s, s:O}", "minivpn", MINIVPN_VERSION, "tunnels", tunnels);
+		json_dumpf(whole, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(whole);
+	} else {
+		json_array_foreach(tunnels, i, reply)
+		{
+			fputs(i ? "\n" : "", stdout);
+			print_tunnel(reply);
+		}
+	}
+	json_decref(tunnels);
+	return fflush(stdout) == 0 ? r : EXIT_FAILURE;
+}
+
+int command_status(int argc, char *argv[])
+{
+	static const struct option flags[] = { { "json", no_argument, NULL, 'j' },
+					       { "help", no_argument, NULL, 'h' },
+					       { 0 } };
+	struct instances meant;
+	bool as_json = false;
+	int flag, r;
+
+	opterr = 0;
+	while ((flag = getopt_long(argc, argv, "jh", flags, NULL)) != -1) {
+		if (flag == 'j') {
+			as_json = true;
+		} else if (flag == 'h') {
+			puts("usage: minivpn status [--json] [NAME]\n"
+			     "Shows the tunnel whose interface is NAME, or all that run.\n"
+			     "  -j, --json   for programs: {\"minivpn\": VERSION, \"tunnels\": "
+			     "[...]}");
+			return EXIT_SUCCESS;
+		} else {
+			say("%s: no such option (minivpn status --help)", argv[optind - 1]);
+			return EXIT_USAGE;
+		}
+	}
+	r = instances_meant(argc - optind, argv + optind, &meant);
+	return r < 0 ? print_all(&meant, as_json) : r;
+}
