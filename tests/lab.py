@@ -380,7 +380,7 @@ class Host:
         for one in addresses:
             nodad = ["nodad"] if ":" in one else []
             self.ip("address", "add", one, "dev", device, *nodad)
-        self.ip("link", "set", device, "up")
+        self.ip("link", "set", "dev", device, "up")
 
     def readdress(self, device, *addresses):
         """Take all addresses from a device and give it others: the machine has moved."""

@@ -24,6 +24,20 @@
 uint64_t checksum_add(uint64_t sum, const void *bytes, size_t n);
 
 /**
+ * checksum_word() - what a number adds to a sum, as it would lie on the wire in 16 or 32 bits
+ *
+ * For fields that are known already and need not be read again from where they were written.
+ */
+static inline uint64_t checksum_word(size_t value)
+{
+	be32 wire = be32_from((uint32_t)value);
+	uint32_t in_memory;
+
+	memcpy(&in_memory, &wire, sizeof(in_memory));
+	return in_memory;
+}
+
+/**
  * checksum_pseudo() - sum of the pseudo-header that TCP, UDP and ICMPv6 put before themselves
  * @ip:              IPv4 or IPv6 header: version and addresses are taken from it
  * @protocol:        IPPROTO_*

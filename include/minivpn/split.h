@@ -27,6 +27,8 @@
  * @offload:         what it said about it
  * @transport_at:    offset of the TCP or UDP header, for super-packets
  * @payload_at:      offset of the first byte to be divided up
+ * @ip_sum:          of what the IPv4 headers have in common
+ * @transport_sum:   of what the TCP or UDP headers and their pseudo-headers have in common
  * @packets:         how many packets it makes, at least 1
  * @packet_bytes:    length of each of them but the last, which may be shorter
  * @next:            index of the packet that split_next() makes next
@@ -39,6 +41,8 @@ struct split {
 	struct offload offload;
 	size_t transport_at;
 	size_t payload_at;
+	uint64_t ip_sum;
+	uint64_t transport_sum;
 	size_t packets;
 	size_t packet_bytes;
 	size_t next;

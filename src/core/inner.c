@@ -245,15 +245,14 @@ static enum verdict parse_ipv4(const uint8_t *packet, size_t bytes, struct inner
 	if (header < IPV4_HEADER_BYTES || total < header || total > bytes)
 		return VERDICT_NOT_IP;
 
-	*ret_inner = (struct inner){
-		.version = 4,
-		.source = address_from_ipv4(packet + 12),
-		.destination = address_from_ipv4(packet + 16),
-		.bytes = total,
-		.tos = packet[1],
-		.protocol = packet[9],
-		.dont_fragment = packet[6] & 0x40,
-	};
+	/* field by field: a struct made elsewhere and copied here would wait for its own stores */
+	ret_inner->version = 4;
+	ret_inner->source = address_from_ipv4(packet + 12);
+	ret_inner->destination = address_from_ipv4(packet + 16);
+	ret_inner->bytes = total;
+	ret_inner->tos = packet[1];
+	ret_inner->protocol = packet[9];
+	ret_inner->dont_fragment = packet[6] & 0x40;
 	return VERDICT_PASS;
 }
 
@@ -267,15 +266,13 @@ static enum verdict parse_ipv6(const uint8_t *packet, size_t bytes, struct inner
 	if (total > bytes)
 		return VERDICT_NOT_IP;
 
-	*ret_inner = (struct inner){
-		.version = 6,
-		.source = address_from_ipv6(packet + 8),
-		.destination = address_from_ipv6(packet + 24),
-		.bytes = total,
-		.tos = (uint8_t)(packet[0] << 4 | packet[1] >> 4),
-		.protocol = packet[6],
-		.dont_fragment = true,
-	};
+	ret_inner->version = 6;
+	ret_inner->source = address_from_ipv6(packet + 8);
+	ret_inner->destination = address_from_ipv6(packet + 24);
+	ret_inner->bytes = total;
+	ret_inner->tos = (uint8_t)(packet[0] << 4 | packet[1] >> 4);
+	ret_inner->protocol = packet[6];
+	ret_inner->dont_fragment = true;
 	return VERDICT_PASS;
 }
 
@@ -296,12 +293,11 @@ static bool payload_ipv4(const uint8_t *packet, const struct inner *inner,
 	enum { MORE_FRAGMENTS = 0x2000, FRAGMENT_OFFSET = 0x1fff };
 	uint16_t place = wire_u16(packet + 6);
 
-	*ret_payload = (struct inner_payload){
-		.protocol = inner->protocol,
-		.at = (uint32_t)(packet[0] & 15) * 4,
-		.fragment = place & (MORE_FRAGMENTS | FRAGMENT_OFFSET),
-		.first_fragment = (place & (MORE_FRAGMENTS | FRAGMENT_OFFSET)) == MORE_FRAGMENTS,
-	};
+	ret_payload->protocol = inner->protocol;
+	ret_payload->at = (uint32_t)(packet[0] & 15) * 4;
+	ret_payload->fragment = place & (MORE_FRAGMENTS | FRAGMENT_OFFSET);
+	ret_payload->first_fragment =
+		(place & (MORE_FRAGMENTS | FRAGMENT_OFFSET)) == MORE_FRAGMENTS;
 	return true;
 }
 

@@ -96,29 +96,30 @@ static inline bool equal_bytes(const uint8_t *a, const uint8_t *b, size_t at, si
 	return memcmp(a + at, b + at, n) == 0;
 }
 
-/* Take 8 bytes into a hash of a flow (Fibonacci hashing).  A good hash saves comparisons; nothing
- * else depends on it. */
-static inline uint64_t mix(uint64_t hash, const uint8_t *at)
+/* Fibonacci hashing, a word at a time.  A good hash saves comparisons; nothing else depends on it. */
+static inline uint64_t mix(uint64_t hash, uint64_t word)
 {
-	uint64_t word;
-
-	memcpy(&word, at, sizeof(word));
 	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
 	return hash ^ hash >> 32;
 }
 
+static inline uint64_t mix_bytes(uint64_t hash, const uint8_t *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return mix(hash, word);
+}
+
 static uint32_t flow_hash(const uint8_t *packet, uint8_t protocol, size_t transport_at)
 {
-	uint8_t ports[8] = { [4] = protocol };
-	uint64_t hash;
+	uint64_t hash = mix(protocol, wire_u32(packet + transport_at)); /* both ports */
 
-	memcpy(ports, packet + transport_at, PORTS_BYTES);
-	hash = mix(0, ports);
 	if (is_ipv4(packet)) {
-		hash = mix(hash, packet + IPV4_ADDRESSES_AT);
+		hash = mix_bytes(hash, packet + IPV4_ADDRESSES_AT);
 	} else {
 		for (size_t at = IPV6_ADDRESSES_AT; at < IPV6_HEADER_BYTES; at += 8)
-			hash = mix(hash, packet + at);
+			hash = mix_bytes(hash, packet + at);
 	}
 	return (uint32_t)hash | 1; /* never NO_FLOW */
 }
@@ -165,32 +166,34 @@ static void examine_udp(struct candidate *c)
 }
 
 /* What can be said of a packet without looking at any other. */
-static struct candidate examine(const struct join *j, uint8_t *packet, size_t bytes)
+static void examine(const struct join *j, uint8_t *packet, size_t bytes, struct candidate *ret_c)
 {
-	struct candidate c = { .packet = packet, .bytes = (uint32_t)bytes, .flow = NO_FLOW };
 	struct inner_payload transport;
 	struct inner inner;
 
+	ret_c->packet = packet;
+	ret_c->bytes = (uint32_t)bytes;
+	ret_c->flow = NO_FLOW;
+	ret_c->type = OFFLOAD_NONE;
 	if (inner_parse(packet, bytes, &inner) != VERDICT_PASS)
-		return c;
+		return;
 	if (!inner_payload(packet, &inner, &transport) || transport.fragment)
-		return c;
+		return;
 	if (transport.protocol != IPPROTO_TCP && transport.protocol != IPPROTO_UDP)
-		return c;
+		return;
 	if (transport.at + PORTS_BYTES > inner.bytes)
-		return c;
-	c.transport_at = transport.at;
-	c.flow = flow_hash(packet, transport.protocol, transport.at);
+		return;
+	ret_c->transport_at = transport.at;
+	ret_c->flow = flow_hash(packet, transport.protocol, transport.at);
 
 	if (transport.at != (inner.version == 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES))
-		return c; /* IP options, extension headers */
+		return; /* IP options, extension headers */
 	if (inner.bytes != bytes || bytes > JOIN_BYTES)
-		return c;
+		return;
 	if (transport.protocol == IPPROTO_TCP && j->tcp)
-		examine_tcp(&c);
+		examine_tcp(ret_c);
 	else if (transport.protocol == IPPROTO_UDP && j->udp)
-		examine_udp(&c);
-	return c;
+		examine_udp(ret_c);
 }
 
 static bool is_udp(uint8_t type)
@@ -357,7 +360,7 @@ bool join_add(struct join *j, uint8_t *packet, size_t bytes)
 
 	if (j->begun - j->taken == JOIN_RUNS)
 		return false;
-	c = examine(j, packet, bytes);
+	examine(j, packet, bytes, &c);
 	if (c.flow == NO_FLOW) {
 		close_between_addresses(j, &c);
 		begin(j, &c);

@@ -32,8 +32,8 @@ SODIUM = {
     "crypto_shorthash_siphash24", "crypto_verify_32",
     "sodium_is_zero", "sodium_memcmp", "sodium_memzero",
 }
-# What a compiler may call by itself.
-COMPILER = {"_GLOBAL_OFFSET_TABLE_"}
+# What a compiler may call by itself; __cpu_* choose among the clones of one function (checksum.c).
+COMPILER = {"_GLOBAL_OFFSET_TABLE_", "__cpu_indicator_init", "__cpu_model"}
 
 
 def symbols(option):
