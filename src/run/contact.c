@@ -18,9 +18,12 @@ static int ask(struct contact *contact)
 	return error == -EBUSY ? 0 : error;
 }
 
-int contact_init(struct contact *contact, int resolver_fd, const char *host, uint16_t port)
+int contact_init(struct contact *contact, int resolver_fd, const char *host, uint16_t port,
+		 struct instant now)
 {
-	*contact = (struct contact){ .host = host, .port = port, .ask_at = INSTANT_NEVER };
+	*contact = (struct contact){ .host = host,
+				     .port = port,
+				     .ask_at = instant_after(now, ASK_AGAIN_NS) };
 	resolver_init(&contact->resolver, resolver_fd);
 	return ask(contact);
 }
@@ -57,16 +60,25 @@ int contact_resolved(struct contact *contact, struct instant now)
 	}
 	if (contact->trouble == CONTACT_UNRESOLVED)
 		contact->trouble = CONTACT_SILENCE;
+	contact->ask_at = INSTANT_NEVER;
 	take_addresses(contact, &answer);
 	return 1;
 }
 
-int contact_tick(struct contact *contact, struct instant now)
+bool contact_tick(struct contact *contact, struct instant now)
 {
 	if (!instant_reached(now, contact->ask_at))
-		return 0;
-	contact->ask_at = INSTANT_NEVER;
-	return ask(contact);
+		return false;
+	if (contact->resolver.waiting) {
+		/* Whoever it asks does not answer; it will give up only much later. */
+		contact->trouble = CONTACT_UNRESOLVED;
+		contact->why = EAI_AGAIN;
+		contact->ask_at = INSTANT_NEVER;
+		return true;
+	}
+	contact->ask_at = instant_after(now, ASK_AGAIN_NS);
+	ask(contact);
+	return false;
 }
 
 const struct endpoint *contact_address(const struct contact *contact)

@@ -31,7 +31,7 @@ enum contact_trouble {
  * @host, @port: where the server is said to be
  * @address, @count: what its name last resolved to
  * @current:  which of them is being tried
- * @ask_at:   when to ask again, after a failure; else INSTANT_NEVER
+ * @ask_at:   when to ask again, or to say that there is no answer yet; else INSTANT_NEVER
  * @trouble:  the best explanation for having no answer
  * @why:      for CONTACT_UNRESOLVED an EAI_*, for CONTACT_UNREACHABLE an errno
  */
@@ -47,7 +47,8 @@ struct contact {
 };
 
 /** contact_init() - begin to look for @host, which must outlive the search; asks at once */
-int contact_init(struct contact *contact, int resolver_fd, const char *host, uint16_t port);
+int contact_init(struct contact *contact, int resolver_fd, const char *host, uint16_t port,
+		 struct instant now);
 
 /**
  * contact_resolved() - the resolver can be read
@@ -56,8 +57,11 @@ int contact_init(struct contact *contact, int resolver_fd, const char *host, uin
  */
 int contact_resolved(struct contact *contact, struct instant now);
 
-/** contact_tick() - ask again if that is due (@ask_at) */
-int contact_tick(struct contact *contact, struct instant now);
+/**
+ * contact_tick() - ask again if that is due (@ask_at)
+ * Return: true if there is an explanation worth saying: the name does not resolve
+ */
+bool contact_tick(struct contact *contact, struct instant now);
 
 /** contact_address() - the one to be tried; NULL while there is none */
 const struct endpoint *contact_address(const struct contact *contact);

@@ -101,10 +101,11 @@ static int open_control(const struct tunnel *tunnel, int *ret_fd)
 
 static void open_endpoints(struct network *network)
 {
-	char directory[STATE_PATH_BYTES], path[STATE_PATH_BYTES + 16];
+	char directory[STATE_PATH_BYTES], path[STATE_PATH_BYTES + 32];
 
-	state_directory(network->tunnel->interface, directory);
-	snprintf(path, sizeof(path), "%s.endpoints", directory);
+	/* Beside the instance's directory, which ends with the instance. */
+	snprintf(path, sizeof(path), "%s/.endpoints-%s", state_directory(NULL, directory),
+		 network->tunnel->interface);
 	network->endpoints = endpoints_open(path);
 	if (!network->endpoints)
 		log_warning("tunnel: where clients are will be forgotten at a restart: %s: %s",
@@ -254,7 +255,7 @@ static int start_contact(struct network *network, int resolver_fd)
 
 	if (!error)
 		error = contact_init(&network->contact, resolver_fd, tunnel->remote_host,
-				     tunnel->remote_port);
+				     tunnel->remote_port, clock_now());
 	return error;
 }
 

@@ -89,17 +89,22 @@ static void note_endpoint(struct network *network, const struct engine_event *ev
 			 shown_endpoint(event->endpoint));
 }
 
-static void note_failed_attempt(struct network *network, const struct engine_event *event)
+static void say_trouble(struct network *network)
 {
 	char words[CONTACT_WORDS_BYTES];
 
+	log_rated(&network->trouble, clock_now(), LOG_WARNING, "tunnel: %s",
+		  contact_words(&network->contact, words));
+}
+
+static void note_failed_attempt(struct network *network, const struct engine_event *event)
+{
 	if (network->tunnel->role == ROLE_SERVER) {
 		log_info("tunnel: %s does not answer at %s", name_of(network, event->peer),
 			 shown_endpoint(event->endpoint));
 		return;
 	}
-	log_rated(&network->trouble, clock_now(), LOG_WARNING, "tunnel: %s",
-		  contact_words(&network->contact, words));
+	say_trouble(network);
 	network->to_try = true;
 }
 
@@ -163,15 +168,13 @@ void news_of_engine(void *owner, const struct engine_event *event)
 void news_of_transport(void *owner, const struct transport_event *event)
 {
 	struct network *network = owner;
-	char words[CONTACT_WORDS_BYTES];
 
 	if (network->tunnel->role == ROLE_SERVER)
 		return;
 	/* While a session lives, ICMP messages say nothing that it will not find out by itself, and
 	 * anybody can send them. */
 	if (contact_hear(&network->contact, event) && !network->is_up)
-		log_rated(&network->trouble, clock_now(), LOG_WARNING, "tunnel: %s",
-			  contact_words(&network->contact, words));
+		say_trouble(network);
 }
 
 static const char *route_words(const struct plan *plan, char *room, size_t size)
@@ -221,7 +224,6 @@ static void try_address(struct network *network, struct instant now)
 
 void news_resolved(struct network *network, struct instant now)
 {
-	char words[CONTACT_WORDS_BYTES];
 	bool first = network->contact.count == 0;
 	int result = contact_resolved(&network->contact, now);
 
@@ -232,8 +234,7 @@ void news_resolved(struct network *network, struct instant now)
 	} else if (result > 0 && first) {
 		try_address(network, now);
 	} else if (network->contact.trouble == CONTACT_UNRESOLVED) {
-		log_rated(&network->trouble, now, LOG_WARNING, "tunnel: %s",
-			  contact_words(&network->contact, words));
+		say_trouble(network);
 	}
 }
 
@@ -250,7 +251,8 @@ static void act_as_client(struct network *network, struct instant now)
 		contact_next(&network->contact);
 		try_address(network, now);
 	}
-	contact_tick(&network->contact, now);
+	if (contact_tick(&network->contact, now))
+		say_trouble(network);
 }
 
 void news_act(struct network *network, struct instant now)
