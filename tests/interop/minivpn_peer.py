@@ -605,10 +605,10 @@ def _ip(source, destination, body, protocol):
     return header[:10] + struct.pack(">H", checksum(header)) + header[12:] + body
 
 
-def echo(source, destination, number, reply=False, body=b"minivpn_peer"):
+def echo(source, destination, number, identifier=0x6D76, reply=False, body=b"minivpn_peer"):
     """An ICMP or ICMPv6 echo."""
     kinds = (8, 0) if source.version == 4 else (128, 129)
-    message = struct.pack(">BBHHH", kinds[reply], 0, 0, 0x6D76, number) + body
+    message = struct.pack(">BBHHH", kinds[reply], 0, 0, identifier, number) + body
     pseudo = b"" if source.version == 4 else source.packed + destination.packed + \
         struct.pack(">II", len(message), 58)
     message = message[:2] + struct.pack(">H", checksum(pseudo + message)) + message[4:]
@@ -616,7 +616,7 @@ def echo(source, destination, number, reply=False, body=b"minivpn_peer"):
 
 
 def echo_parts(packet):
-    """Source, destination, is it a reply?, number, body; None if it is no echo."""
+    """Source, destination, is it a reply?, number, identifier, body; None if it is no echo."""
     ipv4 = packet[0] >> 4 == 4
     if packet[9 if ipv4 else 6] != (1 if ipv4 else 58):
         return None
@@ -626,7 +626,8 @@ def echo_parts(packet):
         return None
     return (ipaddress.ip_address(packet[span[0]:span[1]]),
             ipaddress.ip_address(packet[span[1]:span[2]]), packet[at] in (0, 129),
-            int.from_bytes(packet[at + 6:at + 8], "big"), packet[at + 8:])
+            int.from_bytes(packet[at + 6:at + 8], "big"),
+            int.from_bytes(packet[at + 4:at + 6], "big"), packet[at + 8:])
 
 
 # ---- one end over UDP ---------------------------------------------------------------------------
@@ -688,15 +689,16 @@ class End:
         if not parts:
             self.say("inner", bytes=len(packet))
             return
-        source, destination, is_reply, number, body = parts
+        source, destination, is_reply, number, identifier, body = parts
         if is_reply:
             self.replies += 1
             self.say("echo-reply", source=str(source), number=number)
         elif self.answers_for(destination):
             self.echoes += 1
             self.say("echo", source=str(source), number=number)
-            self.send(self.session.seal(echo(destination, source, number, True, body),
-                                        IPV4 if source.version == 4 else IPV6))
+            self.send(self.session.seal(
+                echo(destination, source, number, identifier, True, body),
+                IPV4 if source.version == 4 else IPV6))
 
     def take_opened(self, payload, next_header, origin):
         if next_header == DUMMY:
