@@ -483,6 +483,7 @@ static void close_all(struct network *network, struct opened *opened)
 	tun_close(&opened->tun);
 	close_fd(&opened->udp);
 	close_fd(&opened->control);
+	close_fd(&network->notify);
 }
 
 /* The signals that end it; blocked before anything is open, so that none ends it halfway. */
@@ -501,6 +502,7 @@ static void stop(struct network *network)
 {
 	struct instant now = clock_now();
 
+	notify_send(network->notify, "STOPPING=1");
 	if (network->endpoints)
 		network_write_endpoints(network);
 	engine_stop(worker_engine(network->worker), CLOSE_STOPPING, now);
@@ -515,6 +517,7 @@ int network_run(const struct tunnel *tunnel, struct steward *steward, int resolv
 		.steward = steward,
 		.loop = { -1, -1, -1, INSTANT_NEVER },
 		.watch = { .fd = -1, .clock = -1, .due = INSTANT_NEVER },
+		.notify = notify_open(),
 		.endpoints_due = INSTANT_NEVER,
 		.started = clock_now(),
 		.unknown_key.interval_ns = TROUBLE_INTERVAL_NS,
@@ -532,6 +535,11 @@ int network_run(const struct tunnel *tunnel, struct steward *steward, int resolv
 	if (!error)
 		error = start_all(&network, &opened, resolver_fd);
 	if (!error) {
+		/* Not when there is a connection: to wait for one is what a client is for, and a
+		 * machine without a network boots, too. */
+		notify_send(network.notify, tunnel->role == ROLE_SERVER
+						    ? "READY=1\nSTATUS=serving"
+						    : "READY=1\nSTATUS=connecting");
 		run_loop(&network);
 		stop(&network);
 	}

@@ -13,6 +13,7 @@
 #include "run/endpoints.h"
 #include "run/keyring.h"
 #include "run/network.h"
+#include "run/notify.h"
 #include "run/worker.h"
 
 /**
@@ -48,6 +49,7 @@ struct network {
 	struct control control;
 	struct netwatch watch;
 	struct contact contact;
+	int notify; /* the service manager, or -1 */
 	FILE *endpoints;
 	struct instant endpoints_due;
 	struct payload configuration, given;

@@ -64,6 +64,8 @@ static void note_down(struct network *network, const struct engine_event *event)
 	else
 		log_notice("tunnel: connection lost, trying to get it back: %s",
 			   closing_words(event));
+	if (network->tunnel->role == ROLE_CLIENT)
+		notify_send(network->notify, "STATUS=connection lost, trying to get it back");
 }
 
 static void note_up(struct network *network, const struct engine_event *event)
@@ -204,6 +206,7 @@ static void announce(struct network *network)
 			   route_words(plan, routes, sizeof(routes)),
 			   shown_endpoint(&network->given_by), (long long)(took_ns / NS_PER_MS));
 	network->was_up = true;
+	notify_send(network->notify, "STATUS=connected");
 }
 
 /* The server is to be looked for at the address that the search is at. */
