@@ -140,6 +140,34 @@ static void replayed_inits(struct world *world)
 	}
 }
 
+/* An attacker next to the client is always faster.  He must not get the stream, nor keep it away. */
+static void racing_attacker(struct world *world)
+{
+	struct machine *client = &world->machine[1];
+
+	world_traffic(world, 1, (struct traffic){ 100, true, true, 200 });
+	world->network.race = true;
+	start_all(world);
+	for (unsigned round = 0; round < 20; round++) {
+		unsigned long before;
+
+		world_run(world, world_below(world, 10000) * NS_PER_MS);
+		if (round % 2) {
+			machine_move(client, true);
+			engine_network_changed(client->engine, world->now);
+		} else {
+			machine_kill(client);
+			machine_move(client, true);
+			machine_start(client);
+		}
+		world_run(world, 10 * NS_PER_S);
+		before = world->delivered;
+		world_run(world, NS_PER_S);
+		if (world->delivered < before + 10)
+			sim_fail(world, "the attacker keeps the client out");
+	}
+}
+
 static void mishap(struct world *world)
 {
 	unsigned i = world_below(world, world->clients + 1);
@@ -239,6 +267,7 @@ static void chaos(struct world *world)
 const struct trial trials[] = {
 	{ "thousand-rekeys", thousand_rekeys, 1 }, { "quiet-hour", quiet_hour, 2 },
 	{ "narrow-path", narrow_path, 1 },         { "stranger", stranger, 1 },
-	{ "replayed-inits", replayed_inits, 1 },   { "chaos", chaos, CLIENTS_MAX },
+	{ "racing-attacker", racing_attacker, 1 }, { "replayed-inits", replayed_inits, 1 },
+	{ "chaos", chaos, CLIENTS_MAX },
 };
 const unsigned trial_count = sizeof(trials) / sizeof(*trials);

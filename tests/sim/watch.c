@@ -174,10 +174,24 @@ void watch_keys_gone(const struct watch *watch, struct instant deadline)
 
 /* ---- the AEAD ------------------------------------------------------------------------------ */
 
+/* No key seals for longer than 180 s; the newest keys are the ones in use. */
+static void check_age(const struct watch *watch, const uint8_t *key)
+{
+	for (size_t i = watch->key_count; i-- > 0;) {
+		if (memcmp(watch->keys[i].key, key, SA_KEY_BYTES) != 0)
+			continue;
+		if (instant_since(watch->world->now, watch->keys[i].first) > 180 * NS_PER_S)
+			sim_fail(watch->world, "a key seals after 180 s");
+		return;
+	}
+}
+
 static void note_key(struct watch *watch, const uint8_t *key)
 {
-	if (!set_add(&watch->secrets, first_eight(key)))
+	if (!set_add(&watch->secrets, first_eight(key))) {
+		check_age(watch, key);
 		return;
+	}
 	if (watch->key_count == watch->key_room) {
 		watch->key_room = watch->key_room ? 2 * watch->key_room : 64;
 		watch->keys = realloc(watch->keys, watch->key_room * sizeof(*watch->keys));

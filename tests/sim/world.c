@@ -221,6 +221,8 @@ static void put_on_wire(struct machine *machine, const struct endpoint *to, cons
 	record(world, &d);
 	if (n->attack && world_chance(world, n->attack))
 		world_attack(world);
+	if (n->race && machine->role == ROLE_CLIENT)
+		world_inject(world, &d, true);
 	if (n->outage || (df && n->limit && size + UDP_HEADER_BYTES + IPV4_HEADER_BYTES > n->limit))
 		return;
 	if (world_chance(world, n->duplicate))

@@ -24,6 +24,7 @@ enum {
  * struct network - how bad it is
  * @loss, @duplicate, @corrupt: chances of each datagram
  * @attack:   chance that the attacker does something when he sees a datagram
+ * @race:     all that clients send arrives from the attacker's address first
  * @delay_ms, @jitter_ms: one way; jitter reorders
  * @outage:   nothing passes
  * @limit:    larger IP packets with Don't Fragment are lost without a word; 0 = none
@@ -31,7 +32,7 @@ enum {
 struct network {
 	unsigned loss, duplicate, corrupt, attack;
 	unsigned delay_ms, jitter_ms;
-	bool outage;
+	bool outage, race;
 	unsigned limit;
 };
 
