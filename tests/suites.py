@@ -74,7 +74,7 @@ def build(run, kind, compiler, *settings):
         if status:
             return Results.one(f"configure {kind}", _tail(output))
     status, output = run.command(f"build-{kind}", "ninja", "-k", "0", "-C", folder)
-    return Results.one(f"build {kind}", _tail(output) if status else None)
+    return Results.one(f"build {kind}", _complaints(output) if status else None)
 
 
 def unit(run, kind, env=None, without=()):
@@ -83,7 +83,7 @@ def unit(run, kind, env=None, without=()):
     words = ["meson", "test", "-C", folder, "--no-rebuild", "--suite", "unit"]
     listed = subprocess.run([str(word) for word in (*words, "--list")], cwd=SOURCE,
                             capture_output=True, text=True, check=False).stdout
-    names = {line.split(" / ")[-1].strip() for line in listed.splitlines() if " / " in line}
+    names = {line.split(" / ")[-1].strip() for line in listed.splitlines()}
     wanted = sorted(name for name in names - set(without) if (run.options.pattern or "") in name)
     if not wanted:
         return Results()
@@ -184,7 +184,7 @@ def other_processor(run, architecture):
                                  BUILD / architecture)
     if status and "apt" in _tail(output, 3):
         return Results(0, (), [f"{architecture}: its libraries cannot be downloaded"])
-    results = Results.one(f"build {architecture}", _tail(output) if status else None)
+    results = Results.one(f"build {architecture}", _complaints(output) if status else None)
     if not results.failed:
         _add(results, unit(run, architecture, without=NOT_EMULATED))
     return results
@@ -253,6 +253,14 @@ def _add(sum_of, results):
 
 def _tail(text, lines=25):
     return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+def _complaints(output):
+    """What a compiler or linker complained of, out of the output of ninja."""
+    lines = output.splitlines()
+    errors = [number for number, line in enumerate(lines)
+              if re.search(r"\b(error|undefined reference|multiple definition)\b", line)]
+    return "\n".join("\n".join(lines[number:number + 4]) for number in errors[:8]) or _tail(output)
 
 
 def main():
