@@ -45,7 +45,7 @@ check() {  # NAME COMMAND...
 	if "$@"; then echo "ok $name"; else echo "not ok $name"; fi
 }
 no() { ! "$@"; }
-state() { on $1 sh -c 'ip rule; ip -6 rule; ip route show table all; ip -6 route show table all;
+state() { on $1 dash -c 'ip rule; ip -6 rule; ip route show table all; ip -6 route show table all;
 	ip -br address; nft list ruleset; sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding'; }
 as_before() { state $1 | diff /tmp/before.$1 - >/tmp/difference.$1; }
 
@@ -54,12 +54,13 @@ state client >/tmp/before.client
 state server >/tmp/before.server
 
 on server MINIVPN_KEYGEN laptop --endpoint 192.0.2.1 --out /tmp/laptop.key || echo "not ok keygen"
+# Not by on(): $! must be the daemon, which `ip netns exec` becomes, and not a shell before it.
 start_server() {
-	on server MINIVPN server /tmp/laptop.key >>/tmp/server.log 2>&1 &
+	ip netns exec server MINIVPN server /tmp/laptop.key >>/tmp/server.log 2>&1 &
 	server=$!
 }
 start_client() {
-	on client MINIVPN client /tmp/laptop.key >>/tmp/client.log 2>&1 &
+	ip netns exec client MINIVPN client /tmp/laptop.key >>/tmp/client.log 2>&1 &
 	client=$!
 }
 start_server
