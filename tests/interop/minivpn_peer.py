@@ -800,8 +800,10 @@ class Client(End):
 class Server(End):
     """Answers Inits; a session counts from its first packet on."""
 
-    def __init__(self, psk, sock, say, inner, addresses, routes, demand_cookie=False):
+    def __init__(self, psk, sock, say, inner, addresses, routes, demand_cookie=False,
+                 refusal=None, more=b""):
         super().__init__(psk, SERVER, sock, say)
+        self.refusal, self.more = refusal, more
         self.inner, self.addresses, self.routes = inner, addresses, routes
         self.demand_cookie, self.secret = demand_cookie, os.urandom(32)
         self.answered, self.pending = {}, []
@@ -829,12 +831,18 @@ class Server(End):
             refusal = items_to_bytes([(REFUSED, bytes([1, opened.offer.unknown_critical]))])
             self.send(response_make(opened, os.urandom(32), refusal)[0], origin)
             raise Refused("unknown-item")
+        if self.refusal:
+            refusal = items_to_bytes([(REFUSED, bytes([self.refusal]))])
+            self.send(response_make(opened, os.urandom(32), refusal)[0], origin)
+            self.say("refusal", reason=self.refusal)
+            return
         spis = fresh_spis(max(1, opened.offer.workers))
         seen = (ipaddress.ip_address(origin[0]), origin[1])
         seen = (seen[0].ipv4_mapped or seen[0], seen[1]) if seen[0].version == 6 else seen
         ours = Offer(spis=spis, mtu=1438, flags=1, addresses=self.addresses, routes=self.routes,
                      seen=seen)
-        response, (k1, k2) = response_make(opened, os.urandom(32), offer_to_items(ours))
+        items = offer_to_items(ours) + self.more
+        response, (k1, k2) = response_make(opened, os.urandom(32), items)
         self.answered[datagram[32:64]] = (datagram, response)
         self.pending = (self.pending + [Session(k1, k2, spis, opened.offer)])[-2:]
         self.send(response, origin)
@@ -919,7 +927,7 @@ def run_server(arguments, psk):
     with socket_for(local) as sock:
         sock.bind(local)
         server = Server(psk, sock, say, arguments.inner, arguments.address, arguments.route,
-                        arguments.demand_cookie)
+                        arguments.demand_cookie, arguments.refuse, arguments.more)
         say("listening", port=sock.getsockname()[1])
         deadline = time.monotonic() + arguments.seconds
         if not server.run_until(lambda: server.session, deadline):
@@ -950,6 +958,10 @@ def main():
                         default=[], help="server: what the client routes to us; repeat")
     parser.add_argument("--demand-cookie", action="store_true",
                         help="server: answer an Init without cookie by a Retry")
+    parser.add_argument("--refuse", metavar="REASON", type=int,
+                        help="server: answer every Init with item 0x8F")
+    parser.add_argument("--more", metavar="HEX", type=bytes.fromhex, default=b"",
+                        help="server: further items in the Response")
     arguments = parser.parse_args()
     if not (arguments.remote if arguments.role == "client" else arguments.listen):
         parser.error("a client needs --remote, a server --listen")

@@ -82,6 +82,36 @@ def test_python_server(pair, demand):
     assert ("retry" in said) == bool(demand)
 
 
+@pytest.mark.parametrize("options, words", [
+    (["--refuse", "2"], "refuses us: .*full"),
+    (["--refuse", "200"], "refuses us: "),
+    (["--more", "c20107"], "critical item we do not know"),
+    (["--more", "03020001"], "unreadable items"),
+], ids=["full", "reason-unknown", "critical-item", "wrong-length"])
+def test_a_client_says_why_not(lab, options, words):
+    pair = Pair(lab, "192.0.2.2")
+    peer = pair.server.start(*pair.python("server", "--listen", pair.place, *options))
+    peer.wait_for_output("listening")
+    daemon = pair.client.start("minivpn", "client", pair.key)
+    daemon.wait_for_output(words)
+    assert daemon.stop() == 0
+    assert "session" not in peer.output()
+
+
+def test_impossible_configuration_is_left_out(lab):
+    pair = Pair(lab, "192.0.2.2")
+    address, inside = pair.addresses[0], pair.server_inside[0]
+    impossible = "1005 7f000001 08 1205 0a010203 18 1601 2d 1404 e0000001"
+    peer = pair.server.start(*pair.python("server", "--listen", pair.place, "--inner", inside,
+                                          "--address", address, "--more", impossible))
+    peer.wait_for_output("listening")
+    daemon = pair.client.start("minivpn", "client", pair.key)
+    wait_for(lambda: pair.client.ping(inside, count=1, timeout=0.2).received, 10, "an echo")
+    counted = json.loads(pair.client.run("minivpn", "status", "--json").stdout)
+    assert '"impossible-item": 4' in json.dumps(counted)
+    assert daemon.stop() == 0
+
+
 def test_another_key_gets_no_answer(pair, lab):
     daemon = pair.server.start("minivpn", "server", pair.key)
     pair.server.run("minivpn-keygen", "other", "--endpoint", pair.place, "--out",
