@@ -18,7 +18,7 @@ static const struct command {
 	  "serve the clients of these keys" },
 	{ "client", command_client, "client [options] [KEY|-] [HOST]", "connect to a server" },
 	{ "status", command_status, "status [--json] [NAME]",
-	  "who is connected, what passed, what was dropped" },
+	  "who is there, what passed, what did not" },
 	{ "down", command_down, "down [NAME]", "stop a tunnel and wait until all is undone" },
 	{ "version", command_version, "version", "version, libraries, AEAD back-ends" },
 	{ "help", command_help, "help", "this text" },

@@ -16,7 +16,7 @@ MAY_INCLUDE = {
     "aead": {"core", "aead", "shared"},
     "io": {"core", "io", "shared"},
     "host": {"minivpn/inner.h", "minivpn/wire.h", "host", "shared"},
-    "run": {"core", "aead", "io", "host", "run", "shared"},
+    "run": {"core", "aead", "keys", "io", "host", "run", "shared"},
     "keys": {"core", "keys", "shared"},
     "conf": {"core", "keys", "host/plan.h", "host/limits.h", "run/tunnel.h", "conf", "shared"},
     "cli": {"core", "aead", "keys", "host", "io", "run", "conf", "cli", "shared"},
