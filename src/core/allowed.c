@@ -8,6 +8,15 @@ static unsigned family_of(const struct address *a)
 	return address_is_ipv4(a) ? 0 : 1;
 }
 
+/* Every bit of @x reaches the low bits: neighbours differ in the last byte of an address, which is
+ * the highest byte of the integer it is read as. */
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 32) * 0x9e3779b97f4a7c15;
+	x = (x ^ x >> 32) * 0xbf58476d1ce4e5b9;
+	return x ^ x >> 32;
+}
+
 /* Prefixes come from the operator and addresses from authenticated peers: a mix is enough, nobody can
  * gain anything by making chains long. */
 static size_t bucket_of(const struct allowed *table, const struct prefix *network)
@@ -16,9 +25,7 @@ static size_t bucket_of(const struct allowed *table, const struct prefix *networ
 
 	memcpy(&high, network->address.b, sizeof(high));
 	memcpy(&low, network->address.b + 8, sizeof(low));
-	high = (high ^ network->length) * 0x9e3779b97f4a7c15;
-	low = (low ^ high >> 29) * 0xbf58476d1ce4e5b9;
-	return (low ^ low >> 32) & (table->bucket_count - 1);
+	return mix(mix(high ^ network->length) ^ low) & (table->bucket_count - 1);
 }
 
 static bool same_network(const struct prefix *a, const struct prefix *b)

@@ -111,11 +111,45 @@ static void removing_what_is_not_in_changes_nothing(void **state)
 	assert_null(allowed_lookup(&table, &in.network.address));
 }
 
+static unsigned chain_length(const struct allowed_entry *e)
+{
+	unsigned n = 0;
+
+	for (; e; e = e->next)
+		n++;
+	return n;
+}
+
+/* Clients get neighbouring addresses, and a look-up must not cost more for having neighbours. */
+static void neighbours_do_not_share_a_bucket(void **state)
+{
+	static struct allowed_entry host[2][4096], *heads[16384];
+	struct allowed table;
+	unsigned longest = 0;
+
+	(void)state;
+	allowed_init(&table, heads, 16384);
+	for (unsigned i = 0; i < 4096; i++) {
+		uint8_t high = (uint8_t)(i >> 8), low = (uint8_t)i;
+		uint8_t ipv4[4] = { 10, 9, high, low }, ipv6[16] = { 0xfd, [14] = high, low };
+
+		host[0][i].network = (struct prefix){ address_from_ipv4(ipv4), 32 };
+		host[1][i].network = (struct prefix){ address_from_ipv6(ipv6), 128 };
+		allowed_insert(&table, &host[0][i]);
+		allowed_insert(&table, &host[1][i]);
+	}
+	for (unsigned i = 0; i < 16384; i++)
+		if (chain_length(heads[i]) > longest)
+			longest = chain_length(heads[i]);
+	assert_in_range(longest, 1, 8);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_naive_twin),
 		cmocka_unit_test(removing_what_is_not_in_changes_nothing),
+		cmocka_unit_test(neighbours_do_not_share_a_bucket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
