@@ -15,6 +15,9 @@ const struct aead *const *aead_backends(void)
 		&aead_ipsecmb,
 #endif
 		&aead_sodium,
+#ifdef MINIVPN_BENCHMARK
+		&aead_null,
+#endif
 		NULL,
 	};
 
@@ -27,6 +30,17 @@ const struct aead *aead_named(const char *name)
 		if (strcmp((*b)->name, name) == 0)
 			return *b;
 	return NULL;
+}
+
+/* The cipher that is none cannot give the right answers. */
+static bool must_prove_itself(const struct aead *aead)
+{
+#ifdef MINIVPN_BENCHMARK
+	return aead != &aead_null;
+#else
+	(void)aead;
+	return true;
+#endif
 }
 
 static int start_and_test(const struct aead *aead, struct aead_choice *ret_choice)
@@ -42,7 +56,7 @@ static int start_and_test(const struct aead *aead, struct aead_choice *ret_choic
 		free(choice.context);
 		return -ENODEV;
 	}
-	if (!aead_self_test(aead, choice.context)) {
+	if (must_prove_itself(aead) && !aead_self_test(aead, choice.context)) {
 		log_warning("aead: self-test failed, not used: %s", aead->name);
 		aead_choice_drop(&choice);
 		return -EBADMSG;
