@@ -553,8 +553,9 @@ class Host:
             "sysctls": lines("sysctl", "-a", "--pattern", r"^net\.",
                              drop=_UNSTEADY_SYSCTLS.pattern),
             "resolv.conf": self._text_of("/etc/resolv.conf"),
-            "run": sorted(str(p.relative_to(self.path("/run")))
-                          for p in self.path("/run").rglob("*") if not p.is_dir()),
+            # Where clients were is kept over a restart of the server, on purpose.
+            "run": sorted(str(p.relative_to(self.path("/run"))) for p in self.path("/run").rglob("*")
+                          if not p.is_dir() and not p.name.startswith(".endpoints-")),
         }
 
     def _text_of(self, inside):

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tunnel, end to end: a client, a router, a server, and a web host that only the server reaches.
+
+      192.0.2.2          192.0.2.1   203.0.113.1        203.0.113.2  198.51.100.1      198.51.100.2
+    +--------+             +--------+                     +--------+                     +-----+
+    | client |-------------| router |---------------------| server |---------------------| web |
+    +--------+             +--------+                     +--------+                     +-----+
+      2001:db8:1::2      2001:db8:1::1  2001:db8:2::1   2001:db8:2::2  2001:db8:3::1   2001:db8:3::2
+
+The web host has no route back to the client: what arrives there bears the server's address.
+"""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from lab import wait_for
+
+KEY = ("--address", "10.77.0.2/24,fd77::2/64")
+INNER = {"ipv4": "198.51.100.2", "ipv6": "2001:db8:3::2"}
+OUTER = {"ipv4": "203.0.113.2", "ipv6": "2001:db8:2::2"}
+
+
+class World:
+    """The four machines, and how the two daemons are started."""
+
+    def __init__(self, lab):
+        self.client, self.router, self.server, self.web = lab.hosts("client", "router", "server", "web")
+        self.lan = lab.link(self.client, "192.0.2.2/24 2001:db8:1::2/64",
+                            self.router, "192.0.2.1/24 2001:db8:1::1/64")
+        self.wan = lab.link(self.router, "203.0.113.1/24 2001:db8:2::1/64",
+                            self.server, "203.0.113.2/24 2001:db8:2::2/64")
+        lab.link(self.server, "198.51.100.1/24 2001:db8:3::1/64",
+                 self.web, "198.51.100.2/24 2001:db8:3::2/64")
+        self.router.forward()
+        self.default_route(self.client, "192.0.2.1", "2001:db8:1::1")
+        self.default_route(self.server, "203.0.113.1", "2001:db8:2::1")
+        self.key = self.new_key("laptop", *KEY)
+
+    @staticmethod
+    def default_route(host, ipv4, ipv6):
+        host.route("default", via=ipv4)
+        host.route("default", via=ipv6)
+
+    def new_key(self, name, *options):
+        path = self.client.lab.new_path(name, ".key")
+        self.client.run("minivpn-keygen", name, *options, "--endpoint", OUTER["ipv4"], "--out", path)
+        return path
+
+    def start_server(self, *options, key=None):
+        daemon = self.server.start("minivpn", "server", *options, key or self.key)
+        daemon.wait_for_output(r"up: minivpn0")
+        return daemon
+
+    def start_client(self, *options, remote=OUTER["ipv4"], key=None, up=True):
+        daemon = self.client.start("minivpn", "client", *options, "--remote", remote, key or self.key)
+        if up:
+            daemon.wait_for_output(r"up: minivpn0")
+        return daemon
+
+
+@pytest.fixture(name="world")
+def four_machines(lab):
+    return World(lab)
+
+
+def children(daemon):
+    """The processes of a daemon by their names: network, steward, resolve."""
+    found = {}
+    for pid in os.listdir("/proc"):
+        try:
+            status = open(f"/proc/{pid}/status").read() if pid.isdigit() else ""
+        except OSError:
+            continue
+        if re.search(rf"^PPid:\s*{daemon.pid}$", status, re.MULTILINE):
+            found[re.search(r"^Name:\s*(?:minivpn-)?(.*)", status).group(1)] = int(pid)
+    return found
+
+
+def seconds_until_answered(host, address, timeout=20.0):
+    start = time.monotonic()
+    wait_for(lambda: host.ping(address, count=1, timeout=0.2).received, timeout, f"an answer of {address}")
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("outer", ["ipv4", "ipv6"])
+def test_everything_passes_and_nothing_is_left(world, outer):
+    client_before, server_before = world.client.snapshot(), world.server.snapshot()
+    web = world.web.serve_http(text="hello", size=1 << 20)
+    server = world.start_server()
+    client = world.start_client(remote=OUTER[outer])
+
+    for address in INNER.values():
+        assert world.client.ping(address, count=5).received == 5
+        assert world.client.fetch(address)[:5] == b"hello"
+    assert "198.51.100.1" in web.output() and "2001:db8:3::1" in web.output()
+    assert "10.77.0.2" not in web.output()
+    # The largest packet, the next larger, and the other way.
+    assert world.client.ping("10.77.0.1", size=1438 - 28 if outer == "ipv4" else 1418 - 28,
+                             unfragmented=True).received == 3
+    assert world.server.ping("10.77.0.2").received == 3
+    assert world.server.ping("fd77::2").received == 3
+
+    assert client.stop() == 0
+    server.wait_for_output("laptop is gone: the other end was stopped")
+    assert server.stop() == 0
+    world.client.assert_as_before(client_before)
+    world.server.assert_as_before(server_before)
+
+
+def test_only_esp_and_handshakes_are_seen(world):
+    world.web.serve_http(text="a secret that nobody else may read", size=100000)
+    world.start_server()
+    with world.router.capture(world.wan.a) as wire:
+        world.start_client()
+        assert world.client.ping(INNER["ipv4"]).received == 3
+        world.client.fetch(INNER["ipv4"])
+    # Beside neighbour discovery there is nothing but our port.
+    assert wire.count("not (udp.port == 4500 or arp or icmpv6 or igmp)") == 0
+    assert wire.count("esp") > 20
+    assert b"nobody else may read" not in open(wire.path, "rb").read()
+
+
+def test_first_packet_soon_after_start(world):
+    world.start_server()
+    client = world.start_client()
+    took = int(re.search(r"\((\d+) ms\)", client.output()).group(1))
+    assert took < 1000, "the aim is 100 ms, on a machine that has nothing else to do"
+
+
+@pytest.mark.parametrize("trouble", ["unresolved", "no route", "refused", "silence", "wrong key"])
+def test_a_client_without_answer_says_which_it_is(world, trouble):
+    remote, key, expected = OUTER["ipv4"], world.key, "no answer from 203.0.113.2:4500"
+    if trouble == "unresolved":
+        world.client.path("/etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
+        remote, expected = "vpn.example.org", "the name vpn.example.org does not resolve"
+    elif trouble == "no route":
+        world.client.ip("route", "del", "default")
+        expected = "no route to 203.0.113.2:4500"
+    elif trouble == "refused":
+        expected = "refused by 203.0.113.2:4500"
+    elif trouble == "silence":
+        world.server.lose("eth0", match="udp dport 4500")
+    else:
+        key = world.new_key("other", *KEY)
+        server = world.start_server()
+    client = world.start_client(remote=remote, key=key, up=False)
+    client.wait_for_output(expected, timeout=12)
+    if trouble == "wrong key":
+        server.wait_for_output(r"a handshake from 192\.0\.2\.2:\d+ fits none of our keys")
+        assert server.output().count("fits none") == 1, "however often it comes"
+    assert client.stop() == 0
+
+
+def test_trouble_that_passes_needs_nobody(world):
+    client = world.start_client(up=False)
+    client.wait_for_output("refused by 203.0.113.2")
+    world.start_server()
+    client.wait_for_output("up: minivpn0", timeout=10)
+    assert world.client.ping(INNER["ipv4"]).received == 3
+
+
+def test_the_next_address_of_a_name_is_tried(world):
+    with world.client.path("/etc/hosts").open("a") as hosts:
+        hosts.write("2001:db8:2::77 vpn.example.org\n203.0.113.2 vpn.example.org\n")
+    world.start_server()
+    client = world.start_client(remote="vpn.example.org", up=False)
+    client.wait_for_output("up: minivpn0", timeout=15)
+
+
+@pytest.mark.parametrize("victim", ["network", "steward"])
+def test_killed_client_leaves_nothing(world, victim):
+    world.start_server()
+    before = world.client.snapshot()
+    client = world.start_client()
+    os.kill(children(client)[victim], signal.SIGKILL)
+    assert client.wait() == 1
+    world.client.assert_as_before(before)
+
+
+@pytest.mark.parametrize("victim", ["network", "steward"])
+def test_killed_server_leaves_nothing_and_clients_come_back(world, victim):
+    before = world.server.snapshot()
+    server = world.start_server()
+    client = world.start_client()
+    time.sleep(1.5)  # where clients are is written down within a second
+    os.kill(children(server)[victim], signal.SIGKILL)
+    assert server.wait() == 1
+    world.server.assert_as_before(before)
+    assert client.running()
+    world.start_server()
+    assert seconds_until_answered(world.client, INNER["ipv4"]) < 3
+
+
+def test_restarted_server_is_found_again(world):
+    server = world.start_server()
+    world.start_client()
+    assert server.stop() == 0
+    world.start_server()
+    assert seconds_until_answered(world.client, INNER["ipv4"]) < 7
+
+
+def test_killed_client_comes_back(world):
+    world.start_server()
+    for _ in range(3):
+        client = world.start_client()
+        assert world.client.ping(INNER["ipv4"]).received == 3
+        client.kill()
+        wait_for(lambda: not world.client.pids(), what="all of its processes to go")
+
+
+def test_a_client_that_moves_goes_on(world):
+    server = world.start_server()
+    client = world.start_client()
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    world.client.readdress("eth0", "192.0.2.99/24", "2001:db8:1::99/64")
+    world.default_route(world.client, "192.0.2.1", "2001:db8:1::1")
+    assert seconds_until_answered(world.client, INNER["ipv4"]) < 5
+    server.wait_for_output(r"laptop is at 192\.0\.2\.99:")
+    assert "lost" not in client.output()
+
+
+def test_a_new_port_at_the_nat_goes_unnoticed(world):
+    world.router.nat(out=world.wan.a)
+    world.start_server()
+    world.start_client()
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    # The router forgets, and is given another port to use: as one that was restarted.
+    world.router.nft("flush table inet lab_nat\n"
+                     f"add rule inet lab_nat post oifname {world.wan.a} ip protocol udp "
+                     "masquerade to :40000-40100\n")
+    world.router.run("conntrack", "-F", check=False)
+    assert seconds_until_answered(world.client, INNER["ipv4"]) < 12
+
+
+@pytest.mark.parametrize("icmp", [True, False])
+def test_a_page_passes_a_narrow_hop(world, icmp):
+    world.web.serve_http(size=1 << 20)
+    world.router.narrow(1400, icmp=icmp)
+    world.start_server()
+    world.start_client()
+    for address in INNER.values():
+        assert len(world.client.fetch(address, timeout=20)) == 1 << 20
+
+
+def test_two_clients_and_two_tunnels_at_once(world):
+    keys = world.client.lab.folder / "keys"
+    keys.mkdir()
+    for number in (2, 3):
+        world.client.run("minivpn-keygen", f"c{number}", "--endpoint", OUTER["ipv4"],
+                         "--address", f"10.77.0.{number}/24", "--out", keys / f"c{number}.key")
+    world.start_server(key=keys)
+    first = world.start_client("--route", "198.51.100.2/32", key=keys / "c2.key")
+    second = world.client.start("minivpn", "client", "-i", "minivpn1", "--route", "10.77.0.1/32",
+                                keys / "c3.key")
+    second.wait_for_output("up: minivpn1")
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    assert world.client.ping("10.77.0.1").received == 3
+    assert second.stop() == 0
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    assert first.stop() == 0
+
+
+def test_debug_shows_a_line_a_packet(world):
+    world.start_server()
+    client = world.start_client("--debug")
+    assert world.client.ping("10.77.0.1", count=1).received == 1
+    client.wait_for_output(r"out: 10\.77\.0\.2 > 10\.77\.0\.1, icmp, 84 bytes, sequence \d+")
+    client.wait_for_output(r"in: 10\.77\.0\.1 > 10\.77\.0\.2, icmp, 84 bytes, sequence \d+")
