@@ -542,7 +542,8 @@ class Host:
             return [line.strip() for line in text.splitlines()
                     if not (drop and re.search(drop, line)) and (not keep or re.search(keep, line))]
 
-        links = re.sub(r" state \S+", "", self.run("ip", "-o", "link").stdout)
+        # Whether a wire has been found to be plugged in is a matter of time.
+        links = re.sub(r" state \S+|NO-CARRIER,", "", self.run("ip", "-o", "link").stdout)
         return {
             "rules": lines("ip", "-4", "rule") + lines("ip", "-6", "rule"),
             "routes": sorted(lines("ip", "-4", "route", "show", "table", "all") +

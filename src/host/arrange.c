@@ -51,13 +51,16 @@ struct collecting {
 	struct facts *facts;
 };
 
-/* Link-local addresses need no rule: their routes are in main, and longer than 0. */
-static bool is_link_local(const struct address *a)
+/* Nobody reaches these over a route that is in main, and of length 0. */
+static bool is_only_local(const struct address *a)
 {
-	static const struct prefix ipv6 = { .address = { { 0xfe, 0x80 } }, .length = 10 };
-	const struct prefix ipv4 = { address_from_ipv4((uint8_t[4]){ 169, 254, 0, 0 }), 16 };
+	static const struct prefix link_ipv6 = { .address = { { 0xfe, 0x80 } }, .length = 10 };
+	static const struct prefix host_ipv6 = { .address = { { [15] = 1 } }, .length = 128 };
+	const struct prefix link_ipv4 = { address_from_ipv4((uint8_t[4]){ 169, 254, 0, 0 }), 16 };
+	const struct prefix host_ipv4 = { address_from_ipv4((uint8_t[4]){ 127, 0, 0, 0 }), 8 };
 
-	return prefix_contains(&ipv6, a) || prefix_contains(&ipv4, a);
+	return prefix_contains(&link_ipv6, a) || prefix_contains(&host_ipv6, a) ||
+	       prefix_contains(&link_ipv4, a) || prefix_contains(&host_ipv4, a);
 }
 
 static void collect_own_address(void *context, const char *interface, const struct prefix *own)
@@ -65,8 +68,9 @@ static void collect_own_address(void *context, const char *interface, const stru
 	struct collecting *into = context;
 	struct facts *facts = into->facts;
 
-	if (strcmp(interface, into->interface) == 0 || strcmp(interface, "lo") == 0 ||
-	    is_link_local(&own->address) || facts->own_count == STEPS_OWN_MAX)
+	/* What has a tunnel's address, ours or another instance's, belongs into that tunnel. */
+	if (strcmp(interface, into->interface) == 0 || state_is_alive(interface) ||
+	    is_only_local(&own->address) || facts->own_count == STEPS_OWN_MAX)
 		return;
 	for (size_t i = 0; i < facts->own_count; i++)
 		if (address_equal(&facts->own[i], &own->address))

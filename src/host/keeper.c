@@ -132,7 +132,10 @@ static int be_resolver(struct keeper *k)
 	int line = keep_only(k, &k->names.end[1]), error;
 
 	begin_child(k, "minivpn-resolve", false);
-	error = sandbox_enter(k->household->user);
+	error = sandbox_enter_number(PLAN_RESOLVER_USER);
+	/* Some containers have few users: then one that has a name. */
+	if (error == -EINVAL)
+		error = sandbox_enter(k->household->user);
 	if (error) {
 		log_error("resolver: cannot give up rights: %s", strerror(-error));
 		return 1;
@@ -295,6 +298,8 @@ static bool claim(struct keeper *k)
 		log_error("keeper: there is a minivpn running already: %s: end it with 'minivpn "
 			  "down %s' or give this one another --interface-name",
 			  name, name);
+	else if (error == -EACCES || error == -EPERM)
+		log_error("keeper: arranging the network takes root's rights: try sudo");
 	else if (error)
 		log_error("keeper: cannot use the state directory: %s: %s",
 			  state_directory(name, (char[STATE_PATH_BYTES]){ 0 }), strerror(-error));

@@ -13,7 +13,7 @@
 /**
  * struct household - what the keeper is to start
  * @limits:  for the steward; the instance is called as @limits.interface is (state.h)
- * @user:    whom the resolver becomes, see sandbox_enter()
+ * @user:    whom the resolver becomes where it cannot be PLAN_RESOLVER_USER, see sandbox_enter()
  * @resolve: the resolver's whole life; @fd is SOCK_SEQPACKET, end of file ends it; NULL = none.
  *           It starts without rights
  * @network: the network process's whole life; starts with all rights and gives them up by itself

@@ -26,6 +26,10 @@ enum {
 	/* The socket mark (SO_MARK) of everything that carries the envelope: it stays outside of the
 	 * tunnel.  Only who may administer the network can set it. */
 	PLAN_SOCKET_MARK = 0x6d,
+	/* The user that the resolver runs as, where the host lets it: one that nobody else is, in the
+	 * range that no allocation reaches.  Its queries stay outside of the tunnel as well, or the
+	 * name of a server that has moved would be asked for in a tunnel that leads nowhere. */
+	PLAN_RESOLVER_USER = 0x7d760000,
 };
 
 /** enum plan_way - where packets of one family go that no more special route takes */

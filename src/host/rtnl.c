@@ -219,6 +219,7 @@ int rtnl_rule(int fd, bool add, const struct step_rule *rule)
 	struct nlmsghdr *request =
 		begin(request_room(), add ? RTM_NEWRULE : RTM_DELRULE, add ? NLM_F_CREATE : 0);
 	struct fib_rule_hdr *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+	const struct fib_rule_uid_range user = { rule->user, rule->user };
 
 	body->family = rule->family == 4 ? AF_INET : AF_INET6;
 	body->action = rule->table ? FR_ACT_TO_TBL : rule->target ? FR_ACT_GOTO : FR_ACT_NOP;
@@ -226,6 +227,8 @@ int rtnl_rule(int fd, bool add, const struct step_rule *rule)
 	mnl_attr_put_u8(request, FRA_PROTOCOL, STEP_PROTOCOL);
 	if (rule->mark)
 		mnl_attr_put_u32(request, FRA_FWMARK, rule->mark);
+	if (rule->user)
+		mnl_attr_put(request, FRA_UID_RANGE, sizeof(user), &user);
 	if (!address_is_none(&rule->from)) {
 		put_address(request, FRA_SRC, &rule->from);
 		body->src_len = address_is_ipv4(&rule->from) ? 32 : 128;

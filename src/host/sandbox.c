@@ -56,18 +56,12 @@ static int find_user(const char *user, struct passwd **ret_entry)
 	return 0;
 }
 
-static int become(const char *user)
+static int become(uid_t user, gid_t group)
 {
-	struct passwd *entry;
-	int error;
-
 	if (geteuid() != 0)
 		return 0;
-	error = find_user(user, &entry);
-	if (error)
-		return error;
-	if (setgroups(0, NULL) < 0 || setresgid(entry->pw_gid, entry->pw_gid, entry->pw_gid) < 0 ||
-	    setresuid(entry->pw_uid, entry->pw_uid, entry->pw_uid) < 0)
+	if (setgroups(0, NULL) < 0 || setresgid(group, group, group) < 0 ||
+	    setresuid(user, user, user) < 0)
 		return -errno;
 	return 0;
 }
@@ -122,7 +116,7 @@ static int follow_parent(void)
 	return prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-int sandbox_enter(const char *user)
+static int enter(uid_t user, gid_t group)
 {
 	int (*const stages[])(void) = { drop_all_capabilities, forbid_new_rights, forbid_files,
 					forbid_system_calls, follow_parent };
@@ -130,10 +124,23 @@ int sandbox_enter(const char *user)
 
 	capng_clear(CAPNG_SELECT_BOTH);
 	apply_bounds();
-	error = become(user);
+	error = become(user, group);
 	for (size_t i = 0; !error && i < sizeof(stages) / sizeof(*stages); i++)
 		error = stages[i]();
 	return error;
+}
+
+int sandbox_enter(const char *user)
+{
+	struct passwd *entry;
+	int error = find_user(user, &entry);
+
+	return error ? error : enter(entry->pw_uid, entry->pw_gid);
+}
+
+int sandbox_enter_number(uint32_t user)
+{
+	return enter(user, user);
 }
 
 int sandbox_keep_network_rights(void)

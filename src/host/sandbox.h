@@ -6,6 +6,8 @@
 #ifndef HOST_SANDBOX_H
 #define HOST_SANDBOX_H
 
+#include <stdint.h>
+
 enum { SANDBOX_USER_BYTES = 33 };
 
 /**
@@ -27,6 +29,9 @@ int sandbox_memory(void);
  * Return: 0; -ENOENT if there is no such user; or negative errno
  */
 int sandbox_enter(const char *user);
+
+/** sandbox_enter_number() - the same, as a user that has only a number; -EINVAL: not on this host */
+int sandbox_enter_number(uint32_t user);
 
 /**
  * sandbox_keep_network_rights() - keep what is needed to arrange the network, nothing else

@@ -6,11 +6,16 @@
  * alone, and must not swallow its own envelope; so its routes lie in a table of their own, which
  * policy rules ask before the main one:
  *
- *	30000  packets with our socket mark       go on at 30009	the envelope itself
- *	30001  packets from an own address        go on at 30009	answers leave as they came
- *	30002  ask main, but not its default      local networks stay reachable
- *	30003  ask the tunnel's table             everything else
- *	30009  (nothing: a place to go on at, so that whatever rules the machine has apply)
+ *	30000  with our socket mark, or of the resolver   go on at 30009
+ *	30001  from an own address                        go on at 30009
+ *	30002  all                                        ask main, but not its default route
+ *	30003  from the tunnel's address                  ask the tunnel's table
+ *	30004  all                                        ask the tunnel's table
+ *	30009  (nothing: where to go on, so that whatever rules the machine has apply)
+ *
+ * So the envelope and the names of servers stay outside, answers leave as the questions came, local
+ * networks stay reachable, of several tunnels each has what is bound to its address, and everything
+ * else goes into the tunnel (the first one).
  *
  * A mark alone would fail strict reverse-path checks: the reply to the envelope carries no mark, and
  * the way back to its sender would be found to be the tunnel.  But the check looks for the way from
@@ -27,8 +32,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static_assert(STEPS_MAX >= 2 + PLAN_ADDRESSES_MAX + PLAN_ROUTES_MAX + 2 + STEPS_OWN_MAX + 2 * 4 +
-				   STEPS_ADVERTISED_MAX + 2,
+static_assert(STEPS_MAX >= 2 + PLAN_ADDRESSES_MAX + PLAN_ROUTES_MAX + 2 + STEPS_OWN_MAX +
+				   PLAN_ADDRESSES_MAX + 2 * 5 + STEPS_ADVERTISED_MAX + 2,
 	      "every plan fits");
 
 /* Room is there for every plan: see the assertion. */
@@ -51,6 +56,7 @@ static void add_rule(struct steps *steps, const struct plan *plan, struct step_r
 	r->local_only = rule.local_only;
 	r->priority = rule.priority;
 	r->mark = rule.mark;
+	r->user = rule.user;
 	r->from = rule.from;
 	r->table = rule.table;
 	r->target = rule.target;
@@ -125,6 +131,11 @@ static void add_rules(struct steps *steps, const struct plan *plan, const struct
 				     .priority = STEP_PRIORITY_MARK,
 				     .mark = PLAN_SOCKET_MARK,
 				     .target = STEP_PRIORITY_END });
+	add_rule(steps, plan,
+		 (struct step_rule){ .family = family,
+				     .priority = STEP_PRIORITY_MARK,
+				     .user = PLAN_RESOLVER_USER,
+				     .target = STEP_PRIORITY_END });
 	for (size_t i = 0; i < facts->own_count; i++)
 		if (family_of(&facts->own[i]) == family)
 			add_rule(steps, plan,
@@ -137,6 +148,13 @@ static void add_rules(struct steps *steps, const struct plan *plan, const struct
 				     .priority = STEP_PRIORITY_LOCAL,
 				     .table = STEP_TABLE_MAIN,
 				     .local_only = 1 });
+	for (size_t i = 0; i < plan->address_count; i++)
+		if (family_of(&plan->address[i].address) == family)
+			add_rule(steps, plan,
+				 (struct step_rule){ .family = family,
+						     .priority = STEP_PRIORITY_INSIDE,
+						     .from = plan->address[i].address,
+						     .table = facts->table });
 	add_rule(steps, plan,
 		 (struct step_rule){ .family = family,
 				     .priority = STEP_PRIORITY_TUNNEL,
@@ -267,6 +285,8 @@ static void print_rule(const struct step_rule *rule, char ret_text[STEP_TEXT_BYT
 
 	if (rule->mark)
 		snprintf(match, sizeof(match), "mark 0x%x", rule->mark);
+	if (rule->user)
+		snprintf(match, sizeof(match), "user %u", rule->user);
 	if (!address_is_none(&rule->from))
 		snprintf(match, sizeof(match), "from %s", shown_address(&rule->from));
 	if (rule->table)

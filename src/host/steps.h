@@ -22,7 +22,8 @@ enum {
 	STEP_PRIORITY_MARK = 30000,
 	STEP_PRIORITY_OWN = 30001,
 	STEP_PRIORITY_LOCAL = 30002,
-	STEP_PRIORITY_TUNNEL = 30003,
+	STEP_PRIORITY_INSIDE = 30003,
+	STEP_PRIORITY_TUNNEL = 30004,
 	STEP_PRIORITY_END = 30009,
 
 	/* Each tunnel has a routing table of its own: this and the interface's index. */
@@ -47,6 +48,7 @@ struct step_rule {
 	uint8_t local_only;  /* 1: of the routes found, those with a prefix longer than 0 count */
 	uint32_t priority;   /* STEP_PRIORITY_* */
 	uint32_t mark;       /* matches only packets with this mark; 0 = any */
+	uint32_t user;       /* matches only packets of this user; 0 = any */
 	struct address from; /* matches only packets from here; none = any */
 	uint32_t table;      /* look here; 0 = go on at @target */
 	uint32_t target;     /* a later priority; 0 and no @table: the rule is such a target */

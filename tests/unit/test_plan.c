@@ -236,9 +236,10 @@ static void test_split_tunnel_around_its_server(void **state)
 		     "route 192.0.0.0/16 into tun0 in table 900\n"
 		     "IPv4 policy rule 30009: all: nothing\n"
 		     "IPv4 policy rule 30000: mark 0x6d: go on at 30009\n"
+		     "IPv4 policy rule 30000: user 2104885248: go on at 30009\n"
 		     "IPv4 policy rule 30001: from 192.0.2.9: go on at 30009\n"
 		     "IPv4 policy rule 30002: all: ask table 254 without its default route\n"
-		     "IPv4 policy rule 30003: all: ask table 900\n");
+		     "IPv4 policy rule 30004: all: ask table 900\n");
 }
 
 static void test_full_tunnel(void **state)
@@ -261,14 +262,17 @@ static void test_full_tunnel(void **state)
 		     "route ::/0 into tun0 in table 900\n"
 		     "IPv4 policy rule 30009: all: nothing\n"
 		     "IPv4 policy rule 30000: mark 0x6d: go on at 30009\n"
+		     "IPv4 policy rule 30000: user 2104885248: go on at 30009\n"
 		     "IPv4 policy rule 30001: from 192.0.2.9: go on at 30009\n"
 		     "IPv4 policy rule 30002: all: ask table 254 without its default route\n"
-		     "IPv4 policy rule 30003: all: ask table 900\n"
+		     "IPv4 policy rule 30003: from 10.9.0.2: ask table 900\n"
+		     "IPv4 policy rule 30004: all: ask table 900\n"
 		     "IPv6 policy rule 30009: all: nothing\n"
 		     "IPv6 policy rule 30000: mark 0x6d: go on at 30009\n"
+		     "IPv6 policy rule 30000: user 2104885248: go on at 30009\n"
 		     "IPv6 policy rule 30001: from 2001:db8::9: go on at 30009\n"
 		     "IPv6 policy rule 30002: all: ask table 254 without its default route\n"
-		     "IPv6 policy rule 30003: all: ask table 900\n");
+		     "IPv6 policy rule 30004: all: ask table 900\n");
 }
 
 static void test_server(void **state)
