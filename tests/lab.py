@@ -532,8 +532,9 @@ class Host:
     def snapshot(self):
         """All that a VPN might change here: a dictionary of lists of lines, made to be compared.
 
-        Rules, routes of all tables, addresses, devices, firewall and sysctls.  What the kernel
-        counts or times is left out.
+        Rules, routes of all tables, addresses, devices, firewall, sysctls, resolv.conf, and which
+        files lie in /run.  What the kernel counts or times is left out, and so is a server's note
+        of where its clients were last, which is meant to stay for its next start.
         """
         def lines(*command, drop=None, keep=None):
             text = self.run(*command).stdout
@@ -554,9 +555,9 @@ class Host:
             "sysctls": lines("sysctl", "-a", "--pattern", r"^net\.",
                              drop=_UNSTEADY_SYSCTLS.pattern),
             "resolv.conf": self._text_of("/etc/resolv.conf"),
-            # Where clients were is kept over a restart of the server, on purpose.
-            "run": sorted(str(p.relative_to(self.path("/run"))) for p in self.path("/run").rglob("*")
-                          if not p.is_dir() and not p.name.startswith(".endpoints-")),
+            "run": sorted(str(p.relative_to(self.path("/run")))
+                          for p in self.path("/run").rglob("*")
+                          if not p.is_dir() and "endpoints" not in p.name),
         }
 
     def _text_of(self, inside):

@@ -14,11 +14,12 @@ from lab import Lab, LabError, missing_needs, wait_for  # noqa: E402
 COLOURS = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 SECRET = "the-quick-brown-fox"      # what a wiretap must not find
 
-PICTURE = """
-    client                    server                          web
-    192.0.2.2 ───────── 192.0.2.1 │ 203.0.113.1 ───────── 203.0.113.80
-    2001:db8:1::2      2001:db8:1::1  2001:db8:2::1      2001:db8:2::80
-               ▲ wiretap
+PICTURE = """\
+ client                        server                         web
+ 192.0.2.2 ──────────── 192.0.2.1 │ 203.0.113.1 ──────────── 203.0.113.80
+ 2001:db8:1::2      2001:db8:1::1 │ 2001:db8:2::1      2001:db8:2::80
+              ▲
+              wiretap
 """
 
 
@@ -48,7 +49,8 @@ class Stage:
 
     def show(self, host, *words):
         """Run a command in front of everybody."""
-        self.command(host, " ".join(Path(word).name if "/" in word else word for word in words))
+        self.command(host, " ".join(Path(word).name if word.startswith("/") else word
+                                    for word in words))
         said = host.run(*words, timeout=30).stdout
         self.output(said)
         return said

@@ -24,14 +24,14 @@ enum {
  * @inner:    what inner_parse() found in it
  * @mtu:      largest inner packet that would pass, in bytes; an IPv6 sender is never told less than
  *            IPV6_MTU_MIN, since it would not listen
- * @from:     the tunnel's own address, of the packet's family
+ * @from:     address that says so, of the packet's family: the tunnel's own, or one behind it
  * @ret_room: TOOBIG_ANSWER_BYTES of room for the answer
  *
  * How often one may be sent is for the caller to limit (RFC 1812 4.3.2.8, RFC 4443 2.4(f)).
  *
  * Return: length of the answer, an inner packet for the way back; 0 if none may be sent: to an ICMP
  * error, to a fragment that is not the first, to a source that is not a single host, or (IPv4) for
- * a destination that is not; nor from an address of the other family
+ * a destination that is not; nor from an address of the other family, or from a group
  * Source: RFC 792 and RFC 1191 section 4 with RFC 1812 4.3.2; RFC 4443 section 3.2
  */
 size_t toobig_answer(const uint8_t *packet, const struct inner *inner, uint32_t mtu,

@@ -13,6 +13,7 @@ enum {
 	IPV4_ANSWER_BYTES = 576,     /* longest ICMPv4 error: RFC 1812 4.3.2.3 */
 	INTERNETWORK_CONTROL = 0xc0, /* precedence 6 for ICMP errors: RFC 1812 4.3.2.5 */
 	HOP_LIMIT = 64,
+	IPV6_MULTICAST = 0xff, /* first byte of an address */
 	DONT_FRAGMENT = 0x4000,
 	MORE_FRAGMENTS = 0x2000,
 	FRAGMENT_OFFSET = 0x1fff, /* in units of eight bytes */
@@ -50,15 +51,21 @@ static bool is_error_icmpv6(uint8_t type)
 	return type < FIRST_INFORMATIONAL || type == REDIRECT;
 }
 
+/* May @from be the source of a packet?  Callers who answer for a destination could name a group. */
+static bool may_answer_from(const struct address *from, uint8_t version)
+{
+	if (address_is_none(from) || address_is_ipv4(from) != (version == 4))
+		return false;
+	return version == 4 ? is_host_ipv4(from->b + 12) : from->b[0] != IPV6_MULTICAST;
+}
+
 /* A multicast destination is an obstacle for IPv4 only: RFC 4443 2.4(e) exempts "too big", since
  * path MTU discovery would not work for multicast without. */
 static bool may_answer_addresses(const uint8_t *packet, const struct inner *inner)
 {
-	enum { MULTICAST = 0xff };
-
 	if (inner->version == 4)
 		return is_host_ipv4(packet + 12) && is_host_ipv4(packet + 16);
-	return !address_is_none(&inner->source) && packet[8] != MULTICAST;
+	return !address_is_none(&inner->source) && packet[8] != IPV6_MULTICAST;
 }
 
 /* What cannot be read as far as its type might be an error message: silence is the safe side. */
@@ -93,8 +100,8 @@ static size_t answer_ipv4(const uint8_t *packet, const struct inner *inner, uint
 	ret_room[0] = 0x45;
 	ret_room[1] = INTERNETWORK_CONTROL;
 	wire_put_u16(ret_room + 2, bytes);
-	wire_put_u16(ret_room + 6,
-		     DONT_FRAGMENT); /* and thus no need of an identification: RFC 6864 */
+	/* what is never fragmented needs no identification: RFC 6864 */
+	wire_put_u16(ret_room + 6, DONT_FRAGMENT);
 	ret_room[8] = HOP_LIMIT;
 	ret_room[9] = IPPROTO_ICMP;
 	memcpy(ret_room + 12, from->b + 12, 4);
@@ -139,9 +146,7 @@ static size_t answer_ipv6(const uint8_t *packet, const struct inner *inner, uint
 size_t toobig_answer(const uint8_t *packet, const struct inner *inner, uint32_t mtu,
 		     const struct address *from, uint8_t *ret_room)
 {
-	if (address_is_none(from) || address_is_ipv4(from) != (inner->version == 4))
-		return 0;
-	if (!may_answer(packet, inner))
+	if (!may_answer_from(from, inner->version) || !may_answer(packet, inner))
 		return 0;
 	return inner->version == 4 ? answer_ipv4(packet, inner, mtu, from, ret_room)
 				   : answer_ipv6(packet, inner, mtu, from, ret_room);

@@ -95,7 +95,12 @@ static struct nlmsghdr *begin(void *room, uint16_t type, uint16_t flags)
 	return request;
 }
 
-#define request_room() ((_Alignas(struct nlmsghdr) char[REQUEST_BYTES]){ 0 })
+union request_room {
+	char bytes[REQUEST_BYTES];
+	struct nlmsghdr header; /* for its alignment */
+};
+
+#define request_room() (&(union request_room){ 0 })
 
 static uint8_t kernel_family(const struct address *a)
 {

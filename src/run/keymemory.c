@@ -60,7 +60,7 @@ static struct keymemory_piece **list_of(struct keymemory *memory, size_t bytes)
 		if (memory->kept[i].bytes == bytes)
 			return &memory->kept[i].first;
 	}
-	assert(!"more sizes than rounded() makes");
+	assert(false && "more sizes than rounded() makes");
 	return NULL;
 }
 

@@ -147,7 +147,7 @@ static void count_packets(int tun)
 
 	while (read(tun, packet, sizeof(packet)) > 0)
 		n++;
-	printf("packets %u\n", n);
+	printf("read: %u packets\n", n);
 }
 
 static void obey(struct steward *steward, struct plan *plan, int tun, char *line)

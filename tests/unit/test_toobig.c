@@ -224,6 +224,21 @@ static void families_do_not_mix(void **state)
 	assert_int_equal(toobig_answer(packet, &inner, 1400, &none, room), 0);
 }
 
+static void no_answer_comes_from_a_group(void **state)
+{
+	struct address group4, group6;
+	struct inner inner;
+
+	(void)state;
+	assert_true(address_parse("239.1.2.3", &group4) && address_parse("ff02::1", &group6));
+	make_ipv4(1500, IPPROTO_UDP, 0);
+	assert_int_equal(inner_parse(packet, sizeof(packet), &inner), VERDICT_PASS);
+	assert_int_equal(toobig_answer(packet, &inner, 1400, &group4, room), 0);
+	make_ipv6(1500, IPPROTO_UDP);
+	assert_int_equal(inner_parse(packet, sizeof(packet), &inner), VERDICT_PASS);
+	assert_int_equal(toobig_answer(packet, &inner, 1400, &group6, room), 0);
+}
+
 /* Put fragments together again, each at the place it names; true if they cover @bytes of payload
  * behind @base, only the last of them without "more fragments" (unless @more). */
 static bool reassemble(struct fragments *f, uint32_t base, bool more, uint8_t *to, size_t bytes)
@@ -354,6 +369,7 @@ int main(void)
 		cmocka_unit_test(ipv4_silence),
 		cmocka_unit_test(ipv6_silence),
 		cmocka_unit_test(families_do_not_mix),
+		cmocka_unit_test(no_answer_comes_from_a_group),
 		cmocka_unit_test(fragments_make_the_packet_again),
 		cmocka_unit_test(fragments_of_fragments),
 		cmocka_unit_test(only_copied_options_go_on),

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Worlds with conditions of their own. */
+#include "scenarios.h"
+
+static void start_all(struct world *world)
+{
+	for (unsigned i = 0; i <= world->clients; i++)
+		machine_start(&world->machine[i]);
+}
+
+static unsigned long handshakes(struct world *world, unsigned client)
+{
+	return machine_snapshot(&world->machine[client], SERVER).handshakes;
+}
+
+/* A wire that loses nothing, but delays, reorders and repeats: of what is sent through a thousand rekeys
+ * every packet arrives.  Bursts go out whenever a session changes. */
+static void thousand_rekeys(struct world *world)
+{
+	struct machine *client = &world->machine[1];
+	unsigned long seen = 0;
+
+	world->network.jitter_ms = 200;
+	world->network.duplicate = RARELY / 20;
+	start_all(world);
+	world_run(world, NS_PER_S);
+	while (handshakes(world, 1) < 1000) {
+		send_packets(world, 1, SERVER, 1, 60);
+		send_packets(world, SERVER, 1, 1, 60);
+		if (client->events[EVENT_REKEYED] != seen) {
+			seen = client->events[EVENT_REKEYED];
+			send_packets(world, 1, SERVER, 70, 100);
+			send_packets(world, SERVER, 1, 70, 100);
+			world_run(world, world_below(world, 300) * NS_PER_MS);
+		}
+		world_run(world, (50 + (int64_t)world_below(world, 10000)) * NS_PER_MS);
+	}
+	world_run(world, 5 * NS_PER_S);
+	if (world->delivered != world->packets)
+		sim_fail(world, "%lu of %zu packets arrived", world->delivered, world->packets);
+	for (unsigned i = 0; i <= 1; i++)
+		if (world->machine[i].events[EVENT_UP] != 1 || world->machine[i].events[EVENT_DOWN])
+			sim_fail(world, "machine %u was down", i);
+	watch_keys_gone(&world->watch, (struct instant){ world->now.ns - 195 * NS_PER_S });
+}
+
+/* An hour without fault: 31.5 to 32 handshakes, each end with what it should have. */
+static void quiet_hour(struct world *world)
+{
+	unsigned long before;
+
+	start_all(world);
+	world_run(world, 10 * NS_PER_S);
+	before = handshakes(world, 1);
+	world_run(world, 3600 * NS_PER_S);
+	if (handshakes(world, 1) - before < 30 || handshakes(world, 1) - before > 33)
+		sim_fail(world, "%lu handshakes in an hour", handshakes(world, 1) - before);
+	watch_keys_gone(&world->watch, (struct instant){ world->now.ns - 195 * NS_PER_S });
+}
+
+/* Silence on the line must not be answered with noise: keepalive off, no traffic, no Pings. */
+static void narrow_path(struct world *world)
+{
+	struct machine *m = world->machine;
+	unsigned mtu;
+
+	world->network.limit = 576 + world_below(world, 1500 - 576);
+	start_all(world);
+	world_run(world, 5 * NS_PER_S);
+	mtu = machine_snapshot(&m[1], SERVER).inner_mtu;
+	if (mtu != machine_snapshot(&m[SERVER], 1).inner_mtu)
+		sim_fail(world, "the ends do not agree on the path");
+	if (envelope_bytes(mtu) + UDP_HEADER_BYTES + IPV4_HEADER_BYTES > world->network.limit)
+		sim_fail(world, "%u bytes do not fit the path", mtu);
+	send_packets(world, 1, SERVER, 10, mtu);
+	send_packets(world, SERVER, 1, 10, mtu);
+	world_run(world, NS_PER_S);
+	if (world->delivered != world->packets)
+		sim_fail(world, "%lu of %zu packets arrived", world->delivered, world->packets);
+
+	/* another network, another path */
+	world->network.limit = 0;
+	machine_move(&m[1], false);
+	engine_network_changed(m[1].engine, world->now);
+	world_run(world, 5 * NS_PER_S);
+	if (machine_snapshot(&m[SERVER], 1).inner_mtu != INNER_MTU_OVER_IPV4)
+		sim_fail(world, "the server still believes in the old path");
+}
+
+/* A stranger throws everything at both ends; nobody but the tunnel itself is to notice. */
+static void stranger(struct world *world)
+{
+	start_all(world);
+	world_traffic(world, 1, (struct traffic){ 100, true, true, 200 });
+	world_run(world, 2 * NS_PER_S);
+	for (unsigned i = 0; i < 3000; i++) {
+		world_attack(world);
+		world_run(world, world_below(world, 20) * NS_PER_MS);
+	}
+	if (!machine_is_up(&world->machine[1], SERVER) || world->machine[1].events[EVENT_DOWN])
+		sim_fail(world, "the stranger ended the session");
+}
+
+/* Recorded Inits rain on the server, 200 a second; a client that comes back is served at once. */
+static void replayed_inits(struct world *world)
+{
+	enum { INITS = 64 };
+	static struct datagram init[INITS];
+	unsigned inits = 0;
+	struct instant began;
+
+	world_traffic(world, 1, (struct traffic){ 20, true, false, 100 });
+	start_all(world);
+	while (inits < INITS) { /* harvest */
+		machine_kill(&world->machine[1]);
+		machine_move(&world->machine[1], true);
+		machine_start(&world->machine[1]);
+		world_run(world, 100 * NS_PER_MS);
+		for (unsigned i = 0; i < RECORDED_MAX && i < world->recorded_count && inits < INITS;
+		     i++)
+			if (world->recorded[i]->bytes == 1024)
+				init[inits++] = *world->recorded[i];
+	}
+	for (unsigned round = 0; round < 30; round++) {
+		for (unsigned i = 0; i < 200 + world_below(world, 200); i++) {
+			world_inject(world, &init[world_below(world, INITS)],
+				     world_below(world, 3) == 0);
+			world_run(world, 5 * NS_PER_MS);
+		}
+		machine_kill(&world->machine[1]);
+		machine_move(&world->machine[1], true);
+		machine_start(&world->machine[1]);
+		began = world->now;
+		while (!machine_is_up(&world->machine[1], SERVER)) {
+			world_inject(world, &init[world_below(world, INITS)], false);
+			world_run(world, 5 * NS_PER_MS);
+			if (instant_since(world->now, began) > 600 * NS_PER_MS)
+				sim_fail(world, "replayed Inits keep a client out");
+		}
+	}
+}
+
+/* An attacker next to the client is always faster.  He must not get the stream, nor keep it away. */
+static void racing_attacker(struct world *world)
+{
+	struct machine *client = &world->machine[1];
+
+	world_traffic(world, 1, (struct traffic){ 100, true, true, 200 });
+	world->network.race = true;
+	start_all(world);
+	for (unsigned round = 0; round < 20; round++) {
+		unsigned long before;
+
+		world_run(world, world_below(world, 10000) * NS_PER_MS);
+		if (round % 2) {
+			machine_move(client, true);
+			engine_network_changed(client->engine, world->now);
+		} else {
+			machine_kill(client);
+			machine_move(client, true);
+			machine_start(client);
+		}
+		world_run(world, 10 * NS_PER_S);
+		before = world->delivered;
+		world_run(world, NS_PER_S);
+		if (world->delivered < before + 10)
+			sim_fail(world, "the attacker keeps the client out");
+	}
+}
+
+static void mishap(struct world *world)
+{
+	unsigned i = world_below(world, world->clients + 1);
+	struct machine *m = &world->machine[i];
+
+	switch (world_below(world, 12)) {
+	case 0:
+	case 1:
+		if (m->engine && !m->asleep)
+			machine_kill(m);
+		else if (!m->engine)
+			machine_start(m);
+		break;
+	case 2:
+		if (m->engine && !m->asleep)
+			machine_stop(m, world_below(world, 4));
+		break;
+	case 3:
+		if (i != SERVER)
+			machine_move(m, world_below(world, 2));
+		break;
+	case 4:
+		if (m->engine && !m->asleep)
+			machine_sleep(m);
+		break;
+	case 5:
+		if (m->asleep)
+			machine_wake(m, world_below(world, 2));
+		break;
+	case 6:
+		world->network.outage = world_below(world, 3) == 0;
+		break;
+	case 7:
+		world->network.loss = world_below(world, RARELY / 3);
+		world->network.jitter_ms = world_below(world, 300);
+		world->network.duplicate = world_below(world, RARELY / 10);
+		world->network.corrupt = world_below(world, RARELY / 50);
+		break;
+	case 8:
+		send_packets(world, SERVER, 1 + world_below(world, world->clients), BURST_MAX, 400);
+		send_packets(world, 1 + world_below(world, world->clients), SERVER, BURST_MAX, 400);
+		break;
+	case 9:
+		if (m->engine && !m->asleep)
+			engine_network_changed(m->engine, world->now);
+		break;
+	case 10:
+		send_spoofed(world, 1 + world_below(world, world->clients));
+		break;
+	case 11:
+		world->machine[SERVER].file[1 + world_below(world, world->clients)] =
+			(struct endpoint){ 0 };
+		break;
+	}
+}
+
+static void heal(struct world *world)
+{
+	world->network = (struct network){ .delay_ms = 20, .jitter_ms = 5 };
+	for (unsigned i = 0; i <= world->clients; i++) {
+		if (!world->machine[i].engine)
+			machine_start(&world->machine[i]);
+		else if (world->machine[i].asleep)
+			machine_wake(&world->machine[i], true);
+	}
+}
+
+/* Everything at once, to all; and then peace, in which everybody finds back. */
+static void chaos(struct world *world)
+{
+	start_all(world);
+	for (unsigned i = 1; i <= world->clients; i++)
+		world_traffic(world, i,
+			      (struct traffic){ 200 + world_below(world, 3000),
+						world_below(world, 2), world_below(world, 2),
+						300 });
+	world->network.attack = RARELY / 10;
+	for (unsigned step = 0; step < 300; step++) {
+		mishap(world);
+		world_run(world, world_below(world, 2) ? world_below(world, 500) * NS_PER_MS
+						       : world_below(world, 30000) * NS_PER_MS);
+		watch_keys_gone(&world->watch, (struct instant){ world->now.ns - 3000 * NS_PER_S });
+	}
+	heal(world);
+	world_run(world, 20 * NS_PER_S);
+	for (unsigned i = 1; i <= world->clients; i++) {
+		unsigned long before = world->delivered;
+
+		world_traffic(world, i, (struct traffic){ 0 });
+		send_packets(world, i, SERVER, 1, 100);
+		world_run(world, NS_PER_S);
+		if (world->delivered < before + 2)
+			sim_fail(world, "client %u does not find back", i);
+	}
+}
+
+const struct trial trials[] = {
+	{ "thousand-rekeys", thousand_rekeys, 1 }, { "quiet-hour", quiet_hour, 2 },
+	{ "narrow-path", narrow_path, 1 },         { "stranger", stranger, 1 },
+	{ "racing-attacker", racing_attacker, 1 }, { "replayed-inits", replayed_inits, 1 },
+	{ "chaos", chaos, CLIENTS_MAX },
+};
+const unsigned trial_count = sizeof(trials) / sizeof(*trials);
