@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from lab import program
+from lab import program, wait_for
 
 MINIVPN, KEYGEN = "minivpn", "minivpn-keygen"
 FILL = ["--endpoint", "192.0.2.1", "--address", "10.171.38.2/24"]
@@ -21,7 +21,7 @@ def machine(module_lab):
     """A machine with a network, on which nothing may happen."""
     machine, other = module_lab.hosts("machine", "other")
     module_lab.link(machine, "192.0.2.1/24 2001:db8::1/64", other, "192.0.2.2/24 2001:db8::2/64")
-    machine.ping("192.0.2.2")  # neighbours are known, the link has settled
+    wait_for(lambda: "NO-CARRIER" not in machine.ip("link"), what="the link")
     machine.untouched = state_of(machine)
     return machine
 

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`--install` and `--uninstall`: files and links as systemctl would make them, and none left behind."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from lab import program
+
+UNITS = "etc/systemd/system"
+
+
+def minivpn(*command, status=0):
+    done = subprocess.run([program("minivpn"), *map(str, command)], capture_output=True, text=True,
+                          check=False, timeout=10, stdin=subprocess.DEVNULL)
+    assert done.returncode == status, done.stderr
+    return done.stderr
+
+
+def files(root):
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_symlink() or p.is_file())
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_what_is_made_and_taken_away(tmp_path, role):
+    said = minivpn(role, "--install", "--root", tmp_path, "--mtu", 1400, "--route", "10.0.0.0/8,fd00::/8")
+    unit = f"{UNITS}/minivpn-{role}.service"
+    link = f"{UNITS}/multi-user.target.wants/minivpn-{role}.service"
+    config = f"etc/minivpn/{role}.conf"
+    assert files(tmp_path) == sorted([unit, link, config])
+    assert all(file in said for file in (unit, link, config))
+    assert os.readlink(tmp_path / link) == f"/{unit}"
+    text = (tmp_path / unit).read_text()
+    assert f"\nExecStart={program('minivpn')} {role} --config /etc/minivpn/{role}.conf\n" in text
+    assert "@" not in text
+    settings = (tmp_path / config).read_text()
+    for line in (f"[{role}]", "mtu = 1400", "route = 10.0.0.0/8", "route = fd00::/8", "key = /etc/minivpn/"):
+        assert line in settings
+
+    said = minivpn(role, "--uninstall", "--root", tmp_path)
+    assert files(tmp_path) == []
+    assert all(file in said for file in (unit, link, config)) and "keys stay" in said
+    assert "nothing was installed" in minivpn(role, "--uninstall", "--root", tmp_path)
+
+
+def test_a_second_install_replaces_the_first(tmp_path):
+    minivpn("server", "--install", "--root", tmp_path, "--mtu", 1400)
+    minivpn("server", "--install", "--root", tmp_path, "--no-nat")
+    settings = (tmp_path / "etc/minivpn/server.conf").read_text()
+    assert "no-nat = yes" in settings and "mtu" not in settings
+    assert len(files(tmp_path)) == 3
+
+
+def test_server_and_client_do_not_meet(tmp_path):
+    minivpn("server", "--install", "--root", tmp_path)
+    minivpn("client", "--install", "--root", tmp_path, "-i", "vpn7")
+    minivpn("server", "--uninstall", "--root", tmp_path)
+    assert len(files(tmp_path)) == 3 and all("client" in file for file in files(tmp_path))
+
+
+@pytest.mark.parametrize("file", ["etc/minivpn/server.conf", f"{UNITS}/minivpn-server.service"])
+def test_files_of_others_are_left_alone(tmp_path, file):
+    mine = tmp_path / file
+    mine.parent.mkdir(parents=True)
+    mine.write_text("# my own\n")
+    assert str(mine) in minivpn("server", "--install", "--root", tmp_path, status=2)
+    minivpn("server", "--uninstall", "--root", tmp_path)
+    assert files(tmp_path) == [file] and mine.read_text() == "# my own\n"
+
+
+def test_a_packaged_unit_is_only_linked(tmp_path):
+    packaged = tmp_path / "usr/lib/systemd/system/minivpn-server.service"
+    packaged.parent.mkdir(parents=True)
+    packaged.write_text("[Unit]\n")
+    minivpn("server", "--install", "--root", tmp_path)
+    link = tmp_path / UNITS / "multi-user.target.wants/minivpn-server.service"
+    assert os.readlink(link) == "/usr/lib/systemd/system/minivpn-server.service"
+    assert not (tmp_path / UNITS / "minivpn-server.service").exists()
+    minivpn("server", "--uninstall", "--root", tmp_path)
+    assert files(tmp_path) == ["usr/lib/systemd/system/minivpn-server.service"]
+
+
+def test_systemd_understands_the_unit(tmp_path):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("needs systemd-analyze")
+    minivpn("server", "--install", "--root", tmp_path)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no",
+                           tmp_path / UNITS / "minivpn-server.service"],
+                          capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0 and done.stdout + done.stderr == ""
+
+
+def test_on_a_machine_it_makes_the_key_and_says_what_is_missing(lab):
+    """Without a systemd that runs: everything is made, nothing is started, and that is said."""
+    server, other = lab.hosts("server", "other")
+    lab.link(server, "192.0.2.1/24", other, "192.0.2.2/24")
+    done = server.run(program("minivpn"), "server", "--install", check=False)
+    assert done.returncode == 0
+    assert "mv1:" in done.stdout  # the first run's invite, which no unit could show
+    if not os.path.exists("/run/systemd/system"):
+        assert "systemd does not run here: nothing was started now" in done.stderr
+    assert server.path("/etc/minivpn/keys/client.key").exists()
+    daemon = server.start("minivpn", "server", "--config", "/etc/minivpn/server.conf")
+    daemon.wait_for_output("tunnel: up")
+    daemon.stop()
+    server.run(program("minivpn"), "server", "--uninstall")
+    assert [p.name for p in server.path("/etc/minivpn").rglob("*")] == ["keys", "client.key"]
+
+
+def test_a_client_without_a_key_is_not_installed(lab):
+    client = lab.host("client")
+    done = client.run(program("minivpn"), "client", "--install", check=False)
+    assert done.returncode == 2 and "no terminal to ask for an invite" in done.stderr
+    assert not client.path("/etc/systemd/system/minivpn-client.service").exists()
