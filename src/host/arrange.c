@@ -104,16 +104,25 @@ static int find_facts(struct arrangement *a, const struct plan *plan, struct fac
 	return plan_takes_endpoint(plan) ? collect_own_addresses(a, plan->interface, ret_facts) : 0;
 }
 
-/* May the interface have IPv6?  Containers often switch it off for every new one; ours needs it. */
+/* Gives the interface, which is ours and takes its settings with it, a setting of its own. */
+static bool set_own(const char *interface, const char *family, const char *name, int32_t value)
+{
+	struct step_sysctl setting = { .value = value };
+
+	snprintf(setting.key, sizeof(setting.key), "net/%s/conf/%.15s/%s", family, interface, name);
+	return sysctl_take(&setting) == 0;
+}
+
+/* Removing an address would remove those that came after it in the same network, too: the new one. */
+static void keep_later_addresses(const char *interface)
+{
+	set_own(interface, "ipv4", "promote_secondaries", 1);
+}
+
+/* Can the interface have IPv6?  Containers often switch it off for every new one; ours needs it. */
 static bool switch_on_ipv6(const char *interface)
 {
-	struct step_sysctl disable = { .value = 0 };
-	int32_t disabled;
-
-	snprintf(disable.key, sizeof(disable.key), "net/ipv6/conf/%.15s/disable_ipv6", interface);
-	if (sysctl_read(disable.key, &disabled) != 0)
-		return false;
-	return sysctl_take(&disable) == 0;
+	return set_own(interface, "ipv6", "disable_ipv6", 0);
 }
 
 /* --- single steps ----------------------------------------------------------------------------- */
@@ -291,6 +300,7 @@ static int change(struct arrangement *a, const struct plan *plan, struct transit
 
 	if (error)
 		return error;
+	keep_later_addresses(plan->interface);
 	a->has_ipv6 = switch_on_ipv6(plan->interface);
 	steps_of_plan(plan, &t->facts, &t->steps);
 	if (!a->has_ipv6)

@@ -233,6 +233,15 @@ static void discard_events(int fd)
 		;
 }
 
+static void refresh(struct stewardship *s)
+{
+	int error = arrange_refresh(&s->arrangement);
+
+	if (error)
+		log_warning("steward: cannot adapt the rules to the host's new addresses: %s",
+			    strerror(-error));
+}
+
 static void wait_for_farewell(int line)
 {
 	struct pollfd end = { .fd = line, .events = 0 }; /* POLLHUP comes unasked */
@@ -265,7 +274,7 @@ static enum outcome live(struct stewardship *s, int lifeline, int addresses)
 		}
 		if (waiting[2].revents) {
 			discard_events(addresses);
-			arrange_refresh(&s->arrangement);
+			refresh(s);
 		}
 	}
 }
