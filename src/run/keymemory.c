@@ -119,11 +119,11 @@ void *keymemory_take(struct keymemory *memory, size_t bytes)
 
 void keymemory_give(struct keymemory *memory, void *given)
 {
-	struct keymemory_piece *piece = (struct keymemory_piece *)given - 1;
-	struct keymemory_piece **list;
+	struct keymemory_piece *piece, **list;
 
 	if (!given)
 		return;
+	piece = (struct keymemory_piece *)given - 1;
 	if (piece->bytes > sizeof(*piece) + LARGE_BYTES) {
 		munmap(piece, piece->bytes);
 		return;

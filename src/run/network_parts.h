@@ -37,6 +37,7 @@
  * @to_try:     client: another address is to be tried
  * @is_up, @was_up: client: is there a session, and has there been one?
  * @stopping, @failed: how it ends, once it does
+ * @said:       client: the trouble that was told last; another is told without waiting
  * @unknown_key, @bad_init, @trouble: rates of log lines that others can cause
  */
 struct network {
@@ -59,6 +60,7 @@ struct network {
 	struct instant started;
 	bool to_arrange, to_announce, to_try, is_up, was_up;
 	bool stopping, failed;
+	enum contact_trouble said;
 	struct log_rate unknown_key, bad_init, trouble;
 };
 

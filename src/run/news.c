@@ -95,6 +95,9 @@ static void say_trouble(struct network *network)
 {
 	char words[CONTACT_WORDS_BYTES];
 
+	if (network->said != network->contact.trouble)
+		network->trouble.next = (struct instant){ 0 };
+	network->said = network->contact.trouble;
 	log_rated(&network->trouble, clock_now(), LOG_WARNING, "tunnel: %s",
 		  contact_words(&network->contact, words));
 }

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/endpoints.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/minivpn-endpoints-XXXXXX";
+static char path[64];
+
+static int make_folder(void **state)
+{
+	(void)state;
+	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(path, sizeof(path), "%s/file", folder);
+	return 0;
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	unlink(path);
+	return rmdir(folder);
+}
+
+static struct endpoint endpoint(const char *remote, const char *local)
+{
+	struct endpoint e = { 0 };
+
+	assert_true(endpoint_parse(remote, &e));
+	assert_true(address_parse(local, &e.local));
+	return e;
+}
+
+static void what_was_written_is_found(void **state)
+{
+	struct endpoint first = endpoint("192.0.2.1:40000", "198.51.100.1"), found;
+	struct endpoint second = endpoint("[2001:db8::2]:1", "2001:db8::1"), none = { 0 };
+	FILE *file = endpoints_open(path);
+	struct stat status;
+
+	(void)state;
+	assert_non_null(file);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	assert_false(endpoints_find(file, "laptop", &found));
+
+	endpoints_begin(file);
+	endpoints_put(file, "laptop", &first);
+	endpoints_put(file, "phone", &second);
+	endpoints_put(file, "nowhere", &none);
+	assert_int_equal(endpoints_end(file), 0);
+	fclose(file);
+
+	file = endpoints_open(path);
+	assert_true(endpoints_find(file, "phone", &found));
+	assert_true(endpoint_equal(&found, &second));
+	assert_true(endpoints_find(file, "laptop", &found));
+	assert_true(endpoint_equal(&found, &first));
+	assert_false(endpoints_find(file, "nowhere", &found));
+	assert_false(endpoints_find(file, "lap", &found));
+
+	/* Shorter than before: nothing old stays behind it. */
+	endpoints_begin(file);
+	endpoints_put(file, "phone", &first);
+	assert_int_equal(endpoints_end(file), 0);
+	assert_false(endpoints_find(file, "laptop", &found));
+	assert_true(endpoints_find(file, "phone", &found));
+	assert_true(endpoint_equal(&found, &first));
+	fclose(file);
+}
+
+static void nonsense_is_passed_over(void **state)
+{
+	struct endpoint found;
+	FILE *file = fopen(path, "w");
+
+	(void)state;
+	fputs("laptop\nlaptop here there\nlaptop 192.0.2.1:99999 192.0.2.2\n"
+	      "laptop 192.0.2.1:1 nowhere\n\n \nlaptop 192.0.2.1:77 192.0.2.2\n",
+	      file);
+	for (int i = 0; i < 1000; i++)
+		fputs("x", file);
+	fclose(file);
+	file = endpoints_open(path);
+	assert_true(endpoints_find(file, "laptop", &found));
+	assert_int_equal(found.remote_port, 77);
+	fclose(file);
+}
+
+static void a_link_is_not_followed(void **state)
+{
+	(void)state;
+	assert_int_equal(symlink("/tmp/elsewhere", path), 0);
+	assert_null(endpoints_open(path));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_was_written_is_found, make_folder,
+						remove_folder),
+		cmocka_unit_test_setup_teardown(nonsense_is_passed_over, make_folder,
+						remove_folder),
+		cmocka_unit_test_setup_teardown(a_link_is_not_followed, make_folder, remove_folder),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
