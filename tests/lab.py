@@ -307,6 +307,7 @@ class Host:
         prepare = (
             "set -e\n"
             f"mount -t overlay -o lowerdir=/etc,upperdir={changed},workdir={work} overlay /etc\n"
+            "rm -rf /etc/minivpn\n"     # seen from here only
             "mount -t tmpfs -o mode=755 tmpfs /run\n"
             "ip link set lo up\n"
             "echo ready\n"
@@ -544,7 +545,7 @@ class Host:
                     if not (drop and re.search(drop, line)) and (not keep or re.search(keep, line))]
 
         # Whether a wire has been found to be plugged in is a matter of time.
-        links = re.sub(r" state \S+|NO-CARRIER,", "", self.run("ip", "-o", "link").stdout)
+        links = re.sub(r" state \S+|NO-CARRIER,|,LOWER_UP", "", self.run("ip", "-o", "link").stdout)
         return {
             "rules": lines("ip", "-4", "rule") + lines("ip", "-6", "rule"),
             "routes": sorted(lines("ip", "-4", "route", "show", "table", "all") +

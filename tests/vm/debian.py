@@ -32,11 +32,10 @@ _INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/ TERM=dumb
 mount -t devtmpfs dev /dev
-mkdir -p /proc /sys /run /tmp /var/run /dev/net
+mkdir -p /proc /sys /run /tmp /dev/net
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 tmpfs /run
-mount -t tmpfs -o mode=1777 tmpfs /tmp
 for module in $(cat /modules.order); do insmod $module || echo "not ok module $module"; done
 [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
 ip link set lo up

@@ -53,7 +53,8 @@ mkdir -p /run/minivpn
 state client >/tmp/before.client
 state server >/tmp/before.server
 
-on server MINIVPN_KEYGEN laptop --endpoint 192.0.2.1 --out /tmp/laptop.key || echo "not ok keygen"
+on server MINIVPN_KEYGEN laptop --endpoint 192.0.2.1 --out /tmp/laptop.key ||
+	{ echo "not ok keygen"; exit 1; }
 # Not by on(): $! must be the daemon, which `ip netns exec` becomes, and not a shell before it.
 start_server() {
 	ip netns exec server MINIVPN server /tmp/laptop.key >>/tmp/server.log 2>&1 &
@@ -66,7 +67,8 @@ start_client() {
 start_server
 within 10 on server ip link show minivpn0
 start_client
-check tunnel within 20 on client ping -c 1 -W 1 203.0.113.80
+check tunnel within 20 on client ping -c 1 -W 1 203.0.113.80 | tee /tmp/first
+grep -q '^ok' /tmp/first || { cat /tmp/*.log; exit 1; }
 check ipv6 within 5 on client ping -c 1 -W 1 2001:db8:2::80
 check large on client ping -c 2 -i .2 -W 3 -s 4000 203.0.113.80
 on web busybox httpd -p 80 -h /www 2>/dev/null
