@@ -51,6 +51,42 @@ bool plan_add_address(struct plan *plan, const struct prefix *address)
 	return true;
 }
 
+static bool has_address(const struct plan *plan, bool ipv4)
+{
+	for (size_t i = 0; i < plan->address_count; i++)
+		if (address_is_ipv4(&plan->address[i].address) == ipv4)
+			return true;
+	return false;
+}
+
+static void take_out_routes(struct plan *plan, bool ipv4)
+{
+	uint8_t kept = 0;
+
+	for (size_t i = 0; i < plan->route_count; i++)
+		if (address_is_ipv4(&plan->route[i].address) != ipv4)
+			plan->route[kept++] = plan->route[i];
+	plan->route_count = kept;
+}
+
+static void follow(struct plan *plan, bool ipv4, uint8_t leader, uint8_t *follower)
+{
+	if (leader != PLAN_WAY_TUNNEL || *follower == PLAN_WAY_TUNNEL)
+		return;
+	if (has_address(plan, ipv4)) {
+		*follower = PLAN_WAY_TUNNEL;
+		return;
+	}
+	*follower = PLAN_WAY_REFUSED;
+	take_out_routes(plan, ipv4);
+}
+
+void plan_refuse_rest(struct plan *plan)
+{
+	follow(plan, false, plan->default_ipv4, &plan->default_ipv6);
+	follow(plan, true, plan->default_ipv6, &plan->default_ipv4);
+}
+
 enum plan_way plan_way(const struct plan *plan, const struct address *a)
 {
 	return address_is_ipv4(a) ? plan->default_ipv4 : plan->default_ipv6;

@@ -96,6 +96,14 @@ bool plan_add_network(struct plan *plan, const struct prefix *network);
 /** plan_add_address() - an address of the interface; false if the plan is full */
 bool plan_add_address(struct plan *plan, const struct prefix *address);
 
+/**
+ * plan_refuse_rest() - let a full tunnel of one family not be a leak in the other
+ *
+ * If one family's default route goes into the tunnel, the other's goes there too when the interface has
+ * an address of that family; else that family is refused, and routes of it are taken out.
+ */
+void plan_refuse_rest(struct plan *plan);
+
 /** plan_way() - what the plan says of the default route in the family of @a */
 enum plan_way plan_way(const struct plan *plan, const struct address *a);
 

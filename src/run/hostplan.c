@@ -71,10 +71,7 @@ static void plan_for_client(const struct tunnel *tunnel, const struct payload *g
 	for (unsigned i = 0; i < addresses; i++)
 		plan_add_address(plan, &address[i]);
 	add_routes(plan, route, routes, tunnel->full_tunnel);
-	if (plan->default_ipv4 == PLAN_WAY_TUNNEL && plan->default_ipv6 != PLAN_WAY_TUNNEL)
-		plan->default_ipv6 = PLAN_WAY_REFUSED;
-	if (plan->default_ipv6 == PLAN_WAY_TUNNEL && plan->default_ipv4 != PLAN_WAY_TUNNEL)
-		plan->default_ipv4 = PLAN_WAY_REFUSED;
+	plan_refuse_rest(plan);
 }
 
 void hostplan_make(const struct tunnel *tunnel, const struct payload *given,

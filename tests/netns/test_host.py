@@ -515,6 +515,7 @@ def kill_all(house):
     for pid in family:
         os.kill(pid, signal.SIGKILL)
     house.process.wait()
+    wait_for(lambda: not set(family) & set(house.host.pids()), what="the end of all")
 
 
 def is_of(keeper, pid):

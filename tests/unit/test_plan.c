@@ -65,6 +65,37 @@ static void test_routes(void **state)
 	assert_false(plan_add_route(&plan, &(struct prefix){ prefix("192.0.2.0").address, 24 }));
 }
 
+/* A full tunnel of one family takes the other along, or refuses it. */
+static void test_refuse_rest(void **state)
+{
+	struct plan plan;
+
+	(void)state;
+	plan_init(&plan, "tun0", 1420);
+	add_address(&plan, "10.9.0.2/24");
+	add_route(&plan, "10.0.0.0/8");
+	add_route(&plan, "fd00::/8");
+	plan_refuse_rest(&plan); /* a split tunnel stays one */
+	assert_int_equal(plan.route_count, 2);
+	assert_int_equal(plan.default_ipv6, PLAN_WAY_HOST);
+
+	add_route(&plan, "0.0.0.0/0");
+	plan_refuse_rest(&plan);
+	assert_int_equal(plan.default_ipv6, PLAN_WAY_REFUSED);
+	assert_int_equal(plan.route_count, 1);
+	assert_null(plan_check(&plan));
+
+	plan_init(&plan, "tun0", 1420);
+	add_address(&plan, "10.9.0.2/24");
+	add_address(&plan, "fd09::2/64");
+	add_route(&plan, "10.0.0.0/8");
+	add_route(&plan, "::/0");
+	plan_refuse_rest(&plan);
+	assert_int_equal(plan.default_ipv4, PLAN_WAY_TUNNEL);
+	assert_int_equal(plan.route_count, 1);
+	assert_null(plan_check(&plan));
+}
+
 static void test_interface_names(void **state)
 {
 	static const char *const good[] = { "tun0", "minivpn0", "a", "Home-Office_1.2",
@@ -323,6 +354,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_refuse_rest),
 		cmocka_unit_test(test_interface_names),
 		cmocka_unit_test(test_check_refuses),
 		cmocka_unit_test(test_limits),
