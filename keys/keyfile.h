@@ -50,11 +50,11 @@ int keyfile_read(const char *path, struct keytext *ret_key,
 /**
  * keyfile_read_from() - read a key from a descriptor, to its end: the text of a key file, or an invite
  * @fd:   stays open; nothing is asked of who owns it
- * @name: what to call it in a complaint
+ * @path: what to call it in a complaint
  *
  * Return: as keyfile_read()
  */
-int keyfile_read_from(int fd, const char *name, struct keytext *ret_key,
+int keyfile_read_from(int fd, const char *path, struct keytext *ret_key,
 		      struct keyfile_complaint *ret_complaint);
 
 /**

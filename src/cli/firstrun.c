@@ -180,8 +180,10 @@ static void catch_interrupts(void)
 		sigaction(numbers[i], &note, NULL);
 }
 
-/* One line from the terminal, not shown.  Return: its length, or negative if there was none. */
-static ssize_t read_unseen(char *room, size_t size)
+/* One line from the terminal, not shown.  Return: its length, or negative if there was none.
+ *
+ * The prompt comes when echo is off: what is typed before is thrown away with it. */
+static ssize_t read_unseen(const char *prompt, char *room, size_t size)
 {
 	struct termios before, silent;
 	ssize_t n;
@@ -192,6 +194,7 @@ static ssize_t read_unseen(char *room, size_t size)
 	silent = before;
 	silent.c_lflag &= ~(tcflag_t)ECHO;
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+	fputs(prompt, stderr);
 	n = interrupted ? -1 : read(STDIN_FILENO, room, size - 1);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
 	fputc('\n', stderr);
@@ -208,8 +211,7 @@ static int ask_once(char *line, struct keytext *key)
 	struct complaint complaint;
 	char *text = line;
 
-	fputs("invite: ", stderr);
-	if (read_unseen(line, INVITE_BYTES) < 0)
+	if (read_unseen("invite: ", line, INVITE_BYTES) < 0)
 		return EXIT_FAILURE;
 	text += strspn(text, " \t");
 	text[strcspn(text, " \t")] = '\0';

@@ -87,32 +87,34 @@ static void print_clean(const char *text)
 
 static void print_list(const json_t *list)
 {
-	const json_t *item;
-	size_t i;
+	const char *item;
 
-	json_array_foreach(list, i, item)
-	{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		item = json_string_value(json_array_get(list, i));
 		fputs(i ? ", " : "", stdout);
-		print_clean(json_string_value(item) ? json_string_value(item) : "");
+		print_clean(item ? item : "");
 	}
 }
 
 /* ---- The table ---- */
 
-static void print_peer(const json_t *peer)
+/* @name: what to call it: on a client there is only the server */
+static void print_peer(const json_t *peer, const char *name)
 {
 	bool up = json_is_true(json_object_get(peer, "up"));
 	const char *endpoint = text_of(peer, "endpoint");
 	char a[WORDS_BYTES], b[WORDS_BYTES];
 
 	printf("\n  ");
-	print_clean(text_of(peer, "name"));
+	print_clean(name);
 	printf("  %s", up ? "up " : "down");
 	fputs(up ? ago(peer, "up_s", "", a) : "", stdout);
 	printf("%s", *endpoint ? ", at " : "");
 	print_clean(endpoint);
-	printf("\n    addresses  ");
-	print_list(json_object_get(peer, "addresses"));
+	if (json_array_size(json_object_get(peer, "addresses")) > 0) {
+		printf("\n    addresses  ");
+		print_list(json_object_get(peer, "addresses"));
+	}
 	printf("\n    handshake  %s", ago(peer, "last_handshake_s", "never", a));
 	printf("%s, heard %s", number_of(peer, "handshakes") ? " ago" : "",
 	       ago(peer, "last_heard_s", "never", b));
@@ -147,11 +149,33 @@ static void print_drops(const json_t *counters)
 	}
 }
 
+/* What goes into the tunnel, on a client. */
+static void print_routes(const json_t *tunnel)
+{
+	static const char *const families[] = { "default_ipv4", "default_ipv6" };
+	static const char *const names[] = { "all IPv4", "all IPv6" };
+	bool any = json_array_size(json_object_get(tunnel, "routes")) > 0;
+
+	if (any) {
+		printf("\n  routes     ");
+		print_list(json_object_get(tunnel, "routes"));
+	}
+	for (size_t i = 0; i < 2; i++) {
+		const char *way = text_of(tunnel, families[i]);
+
+		if (!*way || strcmp(way, "host") == 0)
+			continue;
+		printf("%s%s%s", any ? ", " : "\n  routes     ", names[i],
+		       strcmp(way, "refused") == 0 ? " is refused" : "");
+		any = true;
+	}
+}
+
 static void print_tunnel(const json_t *tunnel)
 {
 	const json_t *peers = json_object_get(tunnel, "peers"), *peer;
+	bool is_client = strcmp(text_of(tunnel, "role"), "client") == 0;
 	char a[WORDS_BYTES];
-	size_t i;
 
 	print_clean(text_of(tunnel, "interface"));
 	printf(": %s, running %s, AEAD %s", text_of(tunnel, "role"),
@@ -160,8 +184,12 @@ static void print_tunnel(const json_t *tunnel)
 		printf("\n  addresses  ");
 		print_list(json_object_get(tunnel, "addresses"));
 	}
+	print_routes(tunnel);
 	putchar('\n');
-	json_array_foreach(peers, i, peer) print_peer(peer);
+	for (size_t i = 0; i < json_array_size(peers); i++) {
+		peer = json_array_get(peers, i);
+		print_peer(peer, is_client ? "server" : text_of(peer, "name"));
+	}
 	print_drops(json_object_get(tunnel, "verdicts"));
 }
 
@@ -182,7 +210,6 @@ static int ask(const char *name, json_t **ret_reply)
 static int print_all(const struct instances *instances, bool as_json)
 {
 	json_t *tunnels = json_array(), *reply, *whole;
-	size_t i;
 	int r = 0;
 
 	for (unsigned n = 0; n < instances->count; n++) {
@@ -197,10 +224,9 @@ static int print_all(const struct instances *instances, bool as_json)
 		putchar('\n');
 		json_decref(whole);
 	} else {
-		json_array_foreach(tunnels, i, reply)
-		{
+		for (size_t i = 0; i < json_array_size(tunnels); i++) {
 			fputs(i ? "\n" : "", stdout);
-			print_tunnel(reply);
+			print_tunnel(json_array_get(tunnels, i));
 		}
 	}
 	json_decref(tunnels);

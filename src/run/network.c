@@ -386,6 +386,7 @@ static json_t *answer(void *context, const char *request)
 	struct status_view view = {
 		.tunnel = network->tunnel,
 		.engine = worker_engine(network->worker),
+		.plan = &network->plan,
 		.aead = network->aead.aead->name,
 		.started = network->started,
 		.describe = describe,

@@ -3,12 +3,17 @@
 
 #include "log.h"
 
+#include <assert.h>
+
 /* Seconds since @then, to the millisecond; null for what never was. */
 static json_t *ago(struct instant now, struct instant then)
 {
+	int64_t ms;
+
 	if (then.ns == 0)
 		return json_null();
-	return json_real((double)(instant_since(now, then) / NS_PER_MS) / 1000.0);
+	ms = instant_since(now, then) / NS_PER_MS;
+	return json_real((double)ms / 1000);
 }
 
 static json_t *prefixes(const struct prefix *p, unsigned count)
@@ -55,17 +60,29 @@ static json_t *peer_json(const struct status_view *view, const struct peer *peer
 		"software", s.software, "verdicts", counters(&s.verdicts));
 }
 
+/* Where packets go that no more special route takes. */
+static const char *const way_words[] = {
+	[PLAN_WAY_HOST] = "host",
+	[PLAN_WAY_TUNNEL] = "tunnel",
+	[PLAN_WAY_REFUSED] = "refused",
+};
+static_assert(sizeof(way_words) / sizeof(*way_words) == PLAN_WAY_COUNT, "every way has a word");
+
 json_t *status_json(const struct status_view *view, struct instant now)
 {
 	const struct tunnel *tunnel = view->tunnel;
+	const struct plan *plan = view->plan;
 	json_t *peers = json_array();
 
 	for (struct peer *peer = engine_peer_next(view->engine, NULL); peer;
 	     peer = engine_peer_next(view->engine, peer))
 		json_array_append_new(peers, peer_json(view, peer, now));
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "interface", tunnel->interface,
-			 "role", tunnel->role == ROLE_SERVER ? "server" : "client", "aead",
-			 view->aead, "running_s", ago(now, view->started), "addresses",
-			 prefixes(tunnel->address, tunnel->address_count), "peers", peers,
-			 "verdicts", counters(engine_verdicts(view->engine)));
+	return json_pack(
+		"{s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:o}", "interface",
+		tunnel->interface, "role", tunnel->role == ROLE_SERVER ? "server" : "client",
+		"aead", view->aead, "running_s", ago(now, view->started), "addresses",
+		prefixes(plan->address, plan->address_count), "routes",
+		prefixes(plan->route, plan->route_count), "default_ipv4",
+		way_words[plan->default_ipv4], "default_ipv6", way_words[plan->default_ipv6],
+		"peers", peers, "verdicts", counters(engine_verdicts(view->engine)));
 }

@@ -6,6 +6,7 @@
 #ifndef RUN_STATUS_H
 #define RUN_STATUS_H
 
+#include "host/plan.h"
 #include "minivpn/engine.h"
 #include "run/tunnel.h"
 
@@ -24,6 +25,7 @@ struct status_peer {
 
 /**
  * struct status_view - what to show
+ * @plan:     how the host is arranged for it; without addresses while a client has none
  * @aead:     name of the back-end in use
  * @started:  when the tunnel was started
  * @describe: fills in @ret_peer for a peer's tag (peer_snapshot.tag); @context is its own
@@ -31,6 +33,7 @@ struct status_peer {
 struct status_view {
 	const struct tunnel *tunnel;
 	const struct engine *engine;
+	const struct plan *plan;
 	const char *aead;
 	struct instant started;
 	void (*describe)(void *context, void *tag, struct status_peer *ret_peer);

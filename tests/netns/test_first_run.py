@@ -79,7 +79,7 @@ def test_two_commands_and_one_pasted_line(hosts):
         serving.wait_for("tunnel: up")
         with OnTerminal(client, program(MINIVPN), "client") as connecting:
             connecting.wait_for("invite: ")
-            wait_for(lambda: not connecting.echo(), what="echo to be switched off")
+            assert not connecting.echo()
             connecting.type(invite + "\n")
             connecting.wait_for("tunnel: up")
             assert connecting.echo()
@@ -116,7 +116,6 @@ def test_a_mistyped_invite_is_asked_for_again(hosts):
     client, _ = hosts
     with OnTerminal(client, program(MINIVPN), "client") as connecting:
         for tries in range(1, 4):
-            wait_for(lambda: not connecting.echo(), what="echo to be switched off")
             connecting.wait_for(f"(?s)(invite: .*){{{tries}}}")
             connecting.type("mv1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n")
         connecting.wait_for("(?s)(does not match.*){3}")
@@ -129,7 +128,7 @@ def test_ctrl_c_at_the_question_leaves_the_terminal_as_it_was(hosts):
     client, _ = hosts
     with OnTerminal(client, program(MINIVPN), "client") as connecting:
         connecting.wait_for("invite: ")
-        wait_for(lambda: not connecting.echo(), what="echo to be switched off")
+        assert not connecting.echo()
         # No controlling terminal here, so the signal goes to the whole group as the terminal would.
         os.killpg(connecting.process.pid, signal.SIGINT)
         assert connecting.process.wait(5) != 0
