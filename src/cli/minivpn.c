@@ -32,12 +32,11 @@ static int command_help(int argc, char *argv[])
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		printf("  %-33s %s\n", commands[i].usage, commands[i].help);
 	fputs("\n"
-	      "First time:  server$ sudo minivpn server   makes a key, NAT, all; prints an invite\n"
+	      "First time:  server$ sudo minivpn server   makes key, NAT, all; prints an invite\n"
 	      "             client$ sudo minivpn client   asks for that line\n"
 	      "\n"
-	      "NAME is a tunnel's interface (minivpn0); without it, the one that runs. Options of "
-	      "a\n"
-	      "command: minivpn COMMAND --help. Keys: minivpn-keygen(1). More: minivpn(8).\n",
+	      "NAME is a tunnel's interface (minivpn0); without it, the one that runs.\n"
+	      "Options: minivpn COMMAND --help. Keys: minivpn-keygen(1). More: minivpn(8).\n",
 	      stdout);
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
