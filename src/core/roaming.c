@@ -70,8 +70,9 @@ void roaming_packet(struct peer *peer, const struct sa_in *sa, uint32_t sequence
 			peer->candidate_spoiled = true;
 		return;
 	}
-	if (!newest || peer->candidate.active || !peer->current->hears_in_band ||
-	    !instant_reached(now, peer->candidate_rest))
+	if (!newest || !peer->current->hears_in_band ||
+	    !instant_reached(now, peer->candidate_rest) ||
+	    (peer->candidate.active && endpoint_equal(from, &peer->candidate.to)))
 		return;
 	peer->candidate_sa = sa;
 	peer->candidate_sequence = sequence;

@@ -43,7 +43,7 @@ static bool show_recovery(const struct options *o, const struct fault *fault, un
 	if (!took)
 		abort();
 	for (unsigned i = 0; i < o->seeds; i++) {
-		took[i] = recovery(fault, loss, i % 4 == 3, o->seed + i, o->trace);
+		took[i] = recovery(fault, loss, (o->seed + i) % 4 == 3, o->seed + i, o->trace);
 		if (took[i] <= RECOVERY_MAX)
 			continue;
 		late++;
