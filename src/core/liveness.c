@@ -52,7 +52,7 @@ void liveness_heard(struct peer *peer, struct instant now)
 
 void liveness_network_changed(struct peer *peer, struct instant now)
 {
-	if (session_may_send(peer->current, now))
+	if (session_may_send(peer->current, now) && !endpoint_is_none(&peer->endpoint))
 		pings_begin(peer, &network_changed, now);
 }
 
