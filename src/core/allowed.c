@@ -1,37 +1,77 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "minivpn/allowed.h"
 
+#include "minivpn/wire.h"
+
 #include <string.h>
+
+/* An address as two words in the byte order of the wire: a look-up masks, hashes and compares these.
+ * IPv4 is the mapped form, so that equal words are equal addresses of one family. */
+struct words {
+	uint64_t high, low;
+};
+
+static struct words words_of(const struct address *a)
+{
+	struct words w;
+
+	memcpy(&w.high, a->b, sizeof(w.high));
+	memcpy(&w.low, a->b + sizeof(w.high), sizeof(w.low));
+	return w;
+}
 
 static unsigned family_of(const struct address *a)
 {
 	return address_is_ipv4(a) ? 0 : 1;
 }
 
-/* Every bit of @x reaches the low bits: neighbours differ in the last byte of an address, which is
- * the highest byte of the integer it is read as. */
-static uint64_t mix(uint64_t x)
+/* The first @bits of a word of the wire. */
+static uint64_t mask(unsigned bits)
 {
-	x = (x ^ x >> 32) * 0x9e3779b97f4a7c15;
-	x = (x ^ x >> 32) * 0xbf58476d1ce4e5b9;
-	return x ^ x >> 32;
+	be64 wire = be64_from(bits == 0 ? 0 : UINT64_MAX << (64 - bits));
+	uint64_t word;
+
+	memcpy(&word, &wire, sizeof(word));
+	return word;
+}
+
+static struct words network_of(struct words w, unsigned family, unsigned length)
+{
+	unsigned bits = family == 0 ? 96 + length : length;
+
+	w.high &= mask(bits < 64 ? bits : 64);
+	w.low &= mask(bits < 64 ? 0 : bits - 64);
+	return w;
 }
 
 /* Prefixes come from the operator and addresses from authenticated peers: a mix is enough, nobody can
- * gain anything by making chains long. */
-static size_t bucket_of(const struct allowed *table, const struct prefix *network)
+ * gain anything by making chains long.  Hosts of one network differ in the last byte, which is the top
+ * one of its word on most machines: hence it is folded before it is multiplied. */
+static size_t bucket_of(const struct allowed *table, struct words w, unsigned length)
 {
-	uint64_t high, low;
+	uint64_t high = (w.high ^ length) * 0x9e3779b97f4a7c15, low = w.low ^ high >> 29;
 
-	memcpy(&high, network->address.b, sizeof(high));
-	memcpy(&low, network->address.b + 8, sizeof(low));
-	return mix(mix(high ^ network->length) ^ low) & (table->bucket_count - 1);
+	low = (low ^ low >> 32) * 0xbf58476d1ce4e5b9;
+	return (low ^ low >> 32) & (table->bucket_count - 1);
 }
 
-static bool same_network(const struct prefix *a, const struct prefix *b)
+/* The link to the entry of this network, or to the end of its chain. */
+static struct allowed_entry **find(const struct allowed *table, struct words w, unsigned length)
 {
-	return a->length == b->length && address_equal(&a->address, &b->address) &&
-	       family_of(&a->address) == family_of(&b->address);
+	struct allowed_entry **link = &table->buckets[bucket_of(table, w, length)];
+
+	for (; *link; link = &(*link)->next) {
+		struct words other = words_of(&(*link)->network.address);
+
+		if (other.high == w.high && other.low == w.low && (*link)->network.length == length)
+			break;
+	}
+	return link;
+}
+
+static struct allowed_entry **find_prefix(const struct allowed *table, const struct prefix *network)
+{
+	return find(table, words_of(&network->address), network->length);
 }
 
 void allowed_init(struct allowed *table, struct allowed_entry **buckets, size_t bucket_count)
@@ -41,10 +81,10 @@ void allowed_init(struct allowed *table, struct allowed_entry **buckets, size_t 
 
 static void chain(struct allowed *table, struct allowed_entry *entry)
 {
-	struct allowed_entry **head = &table->buckets[bucket_of(table, &entry->network)];
+	struct allowed_entry **end = find_prefix(table, &entry->network);
 
-	entry->next = *head;
-	*head = entry;
+	entry->next = NULL;
+	*end = entry;
 }
 
 void allowed_rehash(struct allowed *table, struct allowed_entry **buckets, size_t bucket_count)
@@ -89,18 +129,9 @@ static void length_unused(struct allowed *table, unsigned family, uint8_t length
 	memmove(lengths + at, lengths + at + 1, table->length_count[family] - at);
 }
 
-static struct allowed_entry **find(const struct allowed *table, const struct prefix *network)
-{
-	struct allowed_entry **link = &table->buckets[bucket_of(table, network)];
-
-	while (*link && !same_network(&(*link)->network, network))
-		link = &(*link)->next;
-	return link;
-}
-
 struct allowed_entry *allowed_insert(struct allowed *table, struct allowed_entry *entry)
 {
-	struct allowed_entry *before = *find(table, &entry->network);
+	struct allowed_entry *before = *find_prefix(table, &entry->network);
 
 	if (before)
 		allowed_remove(table, before);
@@ -112,7 +143,7 @@ struct allowed_entry *allowed_insert(struct allowed *table, struct allowed_entry
 
 void allowed_remove(struct allowed *table, struct allowed_entry *entry)
 {
-	struct allowed_entry **link = find(table, &entry->network);
+	struct allowed_entry **link = find_prefix(table, &entry->network);
 
 	if (*link != entry)
 		return;
@@ -125,15 +156,12 @@ void allowed_remove(struct allowed *table, struct allowed_entry *entry)
 void *allowed_lookup(const struct allowed *table, const struct address *address)
 {
 	unsigned family = family_of(address);
-	struct prefix probe = { *address, 0 };
+	struct words w = words_of(address);
 
 	for (unsigned i = 0; i < table->length_count[family]; i++) {
-		struct prefix network;
-		struct allowed_entry *found;
+		unsigned length = table->lengths[family][i];
+		struct allowed_entry *found = *find(table, network_of(w, family, length), length);
 
-		probe.length = table->lengths[family][i];
-		network = prefix_network(&probe);
-		found = *find(table, &network);
 		if (found)
 			return found->owner;
 	}
