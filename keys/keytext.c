@@ -400,9 +400,20 @@ size_t keytext_print(const struct keytext *key, char *ret_text)
 
 /* ---- The invite ---- */
 
+/* People copy the word that the line is shown with, too. */
+static const char *after_label(const char *text)
+{
+	static const char label[] = "invite:";
+
+	text += strspn(text, " \t");
+	if (strncmp(text, label, strlen(label)) == 0)
+		text += strlen(label);
+	return text + strspn(text, " \t");
+}
+
 bool invite_looks_like(const char *text)
 {
-	return strncmp(text, invite_prefix, strlen(invite_prefix)) == 0;
+	return strncmp(after_label(text), invite_prefix, strlen(invite_prefix)) == 0;
 }
 
 /* What an invite holds once it is known to be undamaged. */
@@ -440,7 +451,7 @@ static bool invite_open(const char *text, uint8_t *raw, struct keytext *key,
 
 	if (!invite_looks_like(text))
 		return complain(ret_complaint, 0, "an invite begins with %s", invite_prefix);
-	text += strlen(invite_prefix);
+	text = after_label(text) + strlen(invite_prefix);
 	if (sodium_base642bin(raw, INVITE_RAW_BYTES, text, strlen(text), NULL, &bytes, NULL,
 			      BASE64) ||
 	    bytes <= PSK_BYTES + CHECK_BYTES)

@@ -87,7 +87,7 @@ size_t keytext_print(const struct keytext *key, char *ret_text);
 bool invite_looks_like(const char *text);
 
 /**
- * invite_parse() - read an invite line, all of @text
+ * invite_parse() - read an invite line, all of @text; it may begin with "invite: ", as it is shown
  *
  * @ret_key gets name, key and endpoint (with its port), no address and no networks.
  */

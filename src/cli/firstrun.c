@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <termios.h>
+#include <unistd.h>
 
 static const char first_name[] = "client";
 
@@ -84,13 +85,17 @@ static void draw_free_networks(uint8_t random[NETWORK_RANDOM_BYTES])
 	}
 }
 
-/* The line is a secret: it is for a person's eyes or another program, never for a log that is kept,
- * as the journal or a file would be. */
-static bool output_keeps_no_copy(void)
+/* The line is a secret: it is for a person's eyes, another program, or a file that nobody else may
+ * read; never for a log that is kept, as the journal (a socket) is. */
+static bool may_print_secret(void)
 {
 	struct stat s;
 
-	return fstat(STDOUT_FILENO, &s) == 0 && (S_ISCHR(s.st_mode) || S_ISFIFO(s.st_mode));
+	if (fstat(STDOUT_FILENO, &s) < 0)
+		return false;
+	if (S_ISREG(s.st_mode))
+		return s.st_uid == geteuid() && fchmod(STDOUT_FILENO, 0600) == 0;
+	return S_ISCHR(s.st_mode) || S_ISFIFO(s.st_mode);
 }
 
 static int print_invite(const struct keytext *key, const char *file)
@@ -98,7 +103,7 @@ static int print_invite(const struct keytext *key, const char *file)
 	struct address address;
 	char *line;
 
-	if (!output_keeps_no_copy()) {
+	if (!may_print_secret()) {
 		say("made a first key; its invite: minivpn-keygen --show --invite %s", file);
 		return 0;
 	}
@@ -109,7 +114,7 @@ static int print_invite(const struct keytext *key, const char *file)
 	}
 	invite_print(key, line);
 	printf("On the client, type `minivpn client` and paste this line, which is a "
-	       "secret:\n\n%s\n\n",
+	       "secret:\n\ninvite: %s\n\n",
 	       line);
 	fflush(stdout);
 	sodium_free(line);
@@ -214,7 +219,8 @@ static int ask_once(char *line, struct keytext *key)
 	if (read_unseen("invite: ", line, INVITE_BYTES) < 0)
 		return EXIT_FAILURE;
 	text += strspn(text, " \t");
-	text[strcspn(text, " \t")] = '\0';
+	for (char *end = text + strlen(text); end > text && strchr(" \t", end[-1]); end--)
+		end[-1] = '\0';
 	if (invite_parse(text, key, &complaint))
 		return 0;
 	say("%s", complaint.text);

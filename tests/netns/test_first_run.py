@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import stat
 import subprocess
 import termios
@@ -75,7 +76,7 @@ def server_address(server):
 def test_two_commands_and_one_pasted_line(hosts):
     client, server = hosts
     with OnTerminal(server, program(MINIVPN), "server") as serving:
-        invite = serving.wait_for(r"^mv1:\S+$")[0]
+        invite = serving.wait_for(r"^invite: (mv1:\S+)$")[1]
         serving.wait_for("tunnel: up")
         with OnTerminal(client, program(MINIVPN), "client") as connecting:
             connecting.wait_for("invite: ")
@@ -136,13 +137,46 @@ def test_ctrl_c_at_the_question_leaves_the_terminal_as_it_was(hosts):
     assert not client.path("/etc/minivpn/client.key").exists()
 
 
-def test_the_invite_goes_into_no_log(hosts):
-    """Standard output of a unit is a socket of the journal; of a test, a file."""
+def test_the_invite_goes_through_a_pipe_and_is_taken_with_its_word(hosts):
+    client, server = hosts
+    serving = subprocess.Popen(server.enter(MINIVPN, "server"), stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    line = next(line for line in serving.stdout if "mv1:" in line)
+    assert re.fullmatch(r"invite: mv1:\S+\n", line)
+    connecting = client.start(MINIVPN, "client", "-", stdin=subprocess.PIPE)
+    connecting.stdin.write(line.encode())
+    connecting.stdin.close()
+    connecting.wait_for_output("tunnel: up")
+    serving.terminate()
+    assert serving.wait(5) == 0
+    assert "mv1:" not in serving.stderr.read()
+
+
+def test_the_invite_goes_into_a_file_that_only_we_can_read(hosts):
+    """Standard output of a test is a file of ours, which anybody may read until then."""
     _, server = hosts
     daemon = server.start(MINIVPN, "server")
+    assert stat.S_IMODE(os.stat(daemon.log).st_mode) == 0o644
     daemon.wait_for_output("tunnel: up")
-    assert "mv1:" not in daemon.output()
-    assert "minivpn-keygen --show --invite /etc/minivpn/keys/client.key" in daemon.output()
+    assert re.search(r"^invite: mv1:\S+$", daemon.output(), re.MULTILINE)
+    assert stat.S_IMODE(os.stat(daemon.log).st_mode) == 0o600
+
+
+def test_the_invite_goes_into_no_journal(hosts):
+    """Standard output of a unit is a socket of the journal."""
+    _, server = hosts
+    ours, theirs = socket.socketpair()
+    status = os.fstat(theirs.fileno())
+    serving = subprocess.Popen(server.enter(MINIVPN, "server"), stdout=theirs, stderr=theirs,
+                               env={**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+    theirs.close()
+    said = ""
+    while "tunnel: up" not in said:
+        said += ours.recv(4096).decode()
+    serving.terminate()
+    assert serving.wait(5) == 0
+    assert "mv1:" not in said
+    assert "minivpn-keygen --show --invite /etc/minivpn/keys/client.key" in said
 
 
 def test_no_secret_on_any_command_line(hosts):
