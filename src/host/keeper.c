@@ -8,7 +8,7 @@
  *	   v                                                         |  | file from either
  *	network process -------------------- line -------------------+
  *	   |
- *	   +---- line ---- resolver (leaves at end of file)
+ *	   +---- line ---- resolver (leaves at end of file, or on SIGTERM from the keeper)
  *
  *	network process  its line ends: the steward undoes and goes; the keeper goes after it
  *	steward          the line ends: the network process leaves; the keeper undoes from the journal
@@ -131,7 +131,7 @@ static int be_resolver(struct keeper *k)
 {
 	int line = keep_only(k, &k->names.end[1]), error;
 
-	begin_child(k, "minivpn-resolve", false);
+	begin_child(k, "minivpn-resolve", true);
 	error = sandbox_enter_number(PLAN_RESOLVER_USER);
 	/* Some containers have few users: then one that has a name. */
 	if (error == -EINVAL)
@@ -191,6 +191,9 @@ static int start_all(struct keeper *k)
 static void network_has_ended(struct keeper *k, int wait_status)
 {
 	k->network = 0;
+	/* Nobody waits for its answers any more; it may be waiting for a name server for long. */
+	if (k->resolver)
+		kill(k->resolver, SIGTERM);
 	if (WIFEXITED(wait_status)) {
 		k->status = k->status ? k->status : WEXITSTATUS(wait_status);
 		return;

@@ -10,6 +10,14 @@
 
 #define ASK_AGAIN_NS (5 * NS_PER_S)
 
+/* Resolvers answer in milliseconds, or give up after ten seconds and more. */
+#define SLOW_ANSWER_NS (2 * NS_PER_S)
+
+static bool is_about_name(enum contact_trouble trouble)
+{
+	return trouble == CONTACT_UNRESOLVED || trouble == CONTACT_LOOKING_UP;
+}
+
 static int ask(struct contact *contact)
 {
 	int error = resolver_ask(&contact->resolver, contact->host);
@@ -23,7 +31,7 @@ int contact_init(struct contact *contact, int resolver_fd, const char *host, uin
 {
 	*contact = (struct contact){ .host = host,
 				     .port = port,
-				     .ask_at = instant_after(now, ASK_AGAIN_NS) };
+				     .ask_at = instant_after(now, SLOW_ANSWER_NS) };
 	resolver_init(&contact->resolver, resolver_fd);
 	return ask(contact);
 }
@@ -58,7 +66,7 @@ int contact_resolved(struct contact *contact, struct instant now)
 		contact->ask_at = instant_after(now, ASK_AGAIN_NS);
 		return 0;
 	}
-	if (contact->trouble == CONTACT_UNRESOLVED)
+	if (is_about_name(contact->trouble))
 		contact->trouble = CONTACT_SILENCE;
 	contact->ask_at = INSTANT_NEVER;
 	take_addresses(contact, &answer);
@@ -70,10 +78,10 @@ bool contact_tick(struct contact *contact, struct instant now)
 	if (!instant_reached(now, contact->ask_at))
 		return false;
 	if (contact->resolver.waiting) {
-		/* Whoever it asks does not answer; it will give up only much later. */
-		contact->trouble = CONTACT_UNRESOLVED;
-		contact->why = EAI_AGAIN;
 		contact->ask_at = INSTANT_NEVER;
+		if (contact->trouble == CONTACT_UNRESOLVED)
+			return false; /* has been said, and why */
+		contact->trouble = CONTACT_LOOKING_UP;
 		return true;
 	}
 	contact->ask_at = instant_after(now, ASK_AGAIN_NS);
@@ -90,7 +98,7 @@ int contact_next(struct contact *contact)
 {
 	if (contact->count > 0)
 		contact->current = (contact->current + 1) % contact->count;
-	if (contact->trouble != CONTACT_UNRESOLVED)
+	if (!is_about_name(contact->trouble))
 		contact->trouble = CONTACT_SILENCE;
 	return ask(contact);
 }
@@ -133,6 +141,11 @@ char *contact_words(const struct contact *contact, char ret_text[CONTACT_WORDS_B
 			 "the name %s does not resolve (%s): check its spelling and this machine's "
 			 "DNS",
 			 contact->host, gai_strerror(contact->why));
+		break;
+	case CONTACT_LOOKING_UP:
+		snprintf(ret_text, CONTACT_WORDS_BYTES,
+			 "the name %s is still being looked up: does this machine's DNS answer?",
+			 contact->host);
 		break;
 	case CONTACT_UNREACHABLE:
 		snprintf(ret_text, CONTACT_WORDS_BYTES,

@@ -19,6 +19,7 @@
 
 enum contact_trouble {
 	CONTACT_SILENCE,     /* nothing is known */
+	CONTACT_LOOKING_UP,  /* whoever knows the name's addresses takes its time */
 	CONTACT_UNRESOLVED,  /* the name has no address */
 	CONTACT_UNREACHABLE, /* no way to the address */
 	CONTACT_REFUSED,     /* nobody listens there */
@@ -59,7 +60,7 @@ int contact_resolved(struct contact *contact, struct instant now);
 
 /**
  * contact_tick() - ask again if that is due (@ask_at)
- * Return: true if there is an explanation worth saying: the name does not resolve
+ * Return: true if there is an explanation worth saying: the name is still being looked up
  */
 bool contact_tick(struct contact *contact, struct instant now);
 

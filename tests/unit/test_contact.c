@@ -133,12 +133,24 @@ static void a_resolver_that_takes_its_time_is_said_once(void **state)
 
 	(void)state;
 	assert_false(contact_tick(&contact, now));
-	assert_true(contact_tick(&contact, contact.ask_at));
-	assert_true(words_have("vpn.example.org does not resolve"));
+	assert_false(contact_tick(&contact, instant_after(now, 1900 * NS_PER_MS)));
+	assert_true(contact_tick(&contact, instant_after(now, 2 * NS_PER_S)));
+	assert_true(words_have("vpn.example.org is still being looked up"));
 	assert_false(contact_tick(&contact, instant_after(now, 3600 * NS_PER_S)));
 	answer(0, 1, addresses);
 	assert_int_equal(contact_resolved(&contact, now), 1);
 	assert_true(words_have("no answer from 192.0.2.1:4501"));
+}
+
+static void a_name_known_to_fail_is_not_said_to_be_looked_up(void **state)
+{
+	(void)state;
+	answer(EAI_AGAIN, 0, NULL);
+	assert_int_equal(contact_resolved(&contact, now), 0);
+	assert_false(contact_tick(&contact, contact.ask_at));
+	assert_true(contact.resolver.waiting);
+	assert_false(contact_tick(&contact, contact.ask_at));
+	assert_true(words_have("vpn.example.org does not resolve"));
 }
 
 static void a_dead_resolver_is_told(void **state)
@@ -196,6 +208,8 @@ int main(void)
 						stop),
 		cmocka_unit_test_setup_teardown(a_resolver_that_takes_its_time_is_said_once, start,
 						stop),
+		cmocka_unit_test_setup_teardown(a_name_known_to_fail_is_not_said_to_be_looked_up,
+						start, stop),
 		cmocka_unit_test_setup_teardown(a_dead_resolver_is_told, start, stop),
 		cmocka_unit_test_setup_teardown(troubles_are_told_apart, start, stop),
 	};
