@@ -259,13 +259,22 @@ static int start_contact(struct network *network, int resolver_fd)
 	return error;
 }
 
+char *prefixes_print(const struct prefix *prefixes, size_t n, char ret_text[PREFIXES_TEXT_BYTES])
+{
+	snprintf(ret_text, PREFIXES_TEXT_BYTES, "%s%s%s%s",
+		 n > 0 ? shown_prefix(&prefixes[0]) : "no address", n > 1 ? ", " : "",
+		 n > 1 ? shown_prefix(&prefixes[1]) : "", n > 2 ? " and more" : "");
+	return ret_text;
+}
+
 static void say_server_is_up(const struct network *network, uint16_t port)
 {
 	const struct tunnel *tunnel = network->tunnel;
+	char addresses[PREFIXES_TEXT_BYTES];
 
 	log_notice("tunnel: up: %s, %s, UDP port %u, %zu %s, %s", tunnel->interface,
-		   tunnel->address_count > 0 ? shown_prefix(&tunnel->address[0]) : "no address",
-		   port, network->keyring.count, network->keyring.count == 1 ? "key" : "keys",
+		   prefixes_print(tunnel->address, tunnel->address_count, addresses), port,
+		   network->keyring.count, network->keyring.count == 1 ? "key" : "keys",
 		   network->aead.aead->name);
 }
 

@@ -80,6 +80,14 @@ void news_resolved(struct network *network, struct instant now);
 /** network_arrange() - have the host arranged as @network->given (server: the tunnel) wants it */
 int network_arrange(struct network *network);
 
+enum { PREFIXES_TEXT_BYTES = 2 * PREFIX_TEXT_BYTES + 16 };
+
+/**
+ * prefixes_print() - addresses for a line of the log: the first two, as of the two families, and
+ * whether there are more; returns @ret_text
+ */
+char *prefixes_print(const struct prefix *prefixes, size_t n, char ret_text[PREFIXES_TEXT_BYTES]);
+
 /** network_write_endpoints() - write down where the peers are */
 void network_write_endpoints(struct network *network);
 

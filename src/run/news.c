@@ -196,16 +196,15 @@ static const char *route_words(const struct plan *plan, char *room, size_t size)
 static void announce(struct network *network)
 {
 	const struct plan *plan = &network->plan;
-	const struct prefix none = { 0 };
-	const struct prefix *address = plan->address_count > 0 ? &plan->address[0] : &none;
 	int64_t took_ns = instant_since(clock_now(), network->started);
-	char routes[PREFIX_TEXT_BYTES + 16];
+	char routes[PREFIX_TEXT_BYTES + 16], addresses[PREFIXES_TEXT_BYTES];
 
 	if (network->was_up)
 		log_notice("tunnel: up again, by %s", shown_endpoint(&network->given_by));
 	else
 		log_notice("tunnel: up: %s, %s, takes %s to %s (%lld ms)",
-			   network->tunnel->interface, shown_address(&address->address),
+			   network->tunnel->interface,
+			   prefixes_print(plan->address, plan->address_count, addresses),
 			   route_words(plan, routes, sizeof(routes)),
 			   shown_endpoint(&network->given_by), (long long)(took_ns / NS_PER_MS));
 	network->was_up = true;
