@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from four_machines import World
 from lab import Lab, missing_needs
 
 
@@ -38,6 +39,12 @@ def lab(_lab_needs):
     """An empty lab, taken away at the end of the test."""
     with Lab() as made:
         yield made
+
+
+@pytest.fixture
+def world(lab):
+    """The four machines of four_machines.py, without any daemon yet."""
+    return World(lab)
 
 
 @pytest.fixture(scope="module")
