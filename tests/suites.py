@@ -121,7 +121,8 @@ def _count_unit(test, kind, results):
 def end_to_end(run, kind, *words, env=None):
     """The pytest suites, with the programs of one build."""
     report = run.logs / f"pytest-{kind}.xml"
-    command = ["/usr/bin/python3", "-m", "pytest", "-q", "tests", f"--junitxml={report}", *words]
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", "tests", "-n", JOBS,
+               f"--junitxml={report}", *words]
     if run.options.long:
         command.append("--long")
     if run.options.pattern:
