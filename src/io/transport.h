@@ -11,6 +11,7 @@
 #ifndef IO_TRANSPORT_H
 #define IO_TRANSPORT_H
 
+#include "io/batching.h"
 #include "minivpn/inner.h"
 
 #include <stdbool.h>
@@ -18,9 +19,11 @@
 #include <stdint.h>
 
 enum {
-	RUN_DATAGRAMS_MAX = 64, /* Linux before 6.9 takes no more in one send; GRO makes no more */
-	RUN_BYTES_MAX = 65507,  /* the largest UDP payload over IPv4 */
-	RECEIVE_RUNS_MAX = 64,  /* runs one receive call can give */
+	RUN_DATAGRAMS_MAX =
+		BATCHING ? 64
+			 : 1,  /* Linux before 6.9 takes no more in one send; GRO makes no more */
+	RUN_BYTES_MAX = 65507, /* the largest UDP payload over IPv4 */
+	RECEIVE_RUNS_MAX = BATCHING ? 64 : 1, /* runs one receive call can give */
 };
 
 /**

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "io/tun.h"
 
+#include "io/batching.h"
 #include "log.h"
 #include "scope.h"
 
@@ -29,7 +30,9 @@ static bool set_offloads(int fd, unsigned offloads)
 /* As much as this kernel offers: USO needs both versions and TSO, TSO needs checksums. */
 static void start_offloads(struct tun *tun)
 {
-	tun->tcp = tun->udp = true;
+	tun->tcp = tun->udp = BATCHING;
+	if (!BATCHING)
+		return;
 	if (set_offloads(tun->fd, TCP_OFFLOADS | UDP_OFFLOADS))
 		return;
 	tun->udp = false;

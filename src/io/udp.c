@@ -128,6 +128,9 @@ static void start_segmentation(struct udp *udp)
 {
 	int fd = udp->transport.fd;
 
+	udp->segments = false;
+	if (!BATCHING)
+		return;
 	udp->segments = set(fd, IPPROTO_UDP, UDP_SEGMENT, 0) == 0;
 	if (!udp->segments)
 		log_info("udp: kernel without segmented sends: sending one by one");

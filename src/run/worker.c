@@ -15,7 +15,7 @@ enum {
 	ROUNDS_MAX = 32,
 	/* A round that moved fewer packets was no load: rather than to look once more whether there is
 	 * anything, go to sleep until there is. */
-	ROUND_PACKETS_MIN = 4,
+	ROUND_PACKETS_MIN = BATCHING ? 4 : 1,
 };
 
 static void hook_random(void *shell, uint8_t *ret_bytes, size_t n)

@@ -13,7 +13,7 @@ enum {
 
 	/* What is sealed and sent at once: two whole super-packets as records. */
 	OUTGOING_ROOM_BYTES = 144 << 10,
-	OUTGOING_PACKETS_MAX = 256,
+	OUTGOING_PACKETS_MAX = BATCHING ? 256 : 1,
 	OUTGOING_RUNS_MAX = 64,
 	OUTGOING_READS_MAX = 64,
 
