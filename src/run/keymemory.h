@@ -37,6 +37,6 @@ struct keymemory {
 void *keymemory_take(struct keymemory *memory, size_t bytes);
 
 /** keymemory_give() - give back what keymemory_take() gave; its owner has wiped it.  NULL is fine */
-void keymemory_give(struct keymemory *memory, void *piece);
+void keymemory_give(struct keymemory *memory, void *given);
 
 #endif

@@ -349,8 +349,6 @@ int network_arrange(struct network *network)
 
 	hostplan_make(network->tunnel, server ? NULL : &network->given,
 		      server ? NULL : &network->given_by, &plan);
-	if (network->arranged && memcmp(&plan, &network->plan, sizeof(plan)) == 0)
-		return 0;
 	error = steward_apply(network->steward, &plan, &failed);
 	if (error)
 		return say_arrange(network, &failed, error);

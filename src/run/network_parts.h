@@ -68,8 +68,8 @@ struct network {
 enum network_tag { TAG_TUN, TAG_TRANSPORT, TAG_STEWARD, TAG_RESOLVER, TAG_CONTROL, TAG_WATCH };
 
 /* For struct worker_config: something happened.  They must not call the engine. */
-void news_of_engine(void *network, const struct engine_event *event);
-void news_of_transport(void *network, const struct transport_event *event);
+void news_of_engine(void *owner, const struct engine_event *event);
+void news_of_transport(void *owner, const struct transport_event *event);
 
 /** news_act() - do what could not be done while the engine was at work */
 void news_act(struct network *network, struct instant now);
