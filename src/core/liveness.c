@@ -30,8 +30,10 @@ void liveness_session(struct peer *peer, bool initiated, struct instant now)
 	peer->heard = now;
 	peer->unheard.ns = 0;
 	peer->pinging = false;
-	if (initiated)
+	if (initiated && peer->current->hears_in_band)
 		pings_begin(peer, &fresh_session, now);
+	else if (initiated) /* it still has to hear that we took its Response */
+		in_band_send(peer, &(struct in_band){ 0 }, 0, &peer->endpoint);
 	peer_wake(peer, liveness_deadline(peer));
 }
 
@@ -52,7 +54,8 @@ void liveness_heard(struct peer *peer, struct instant now)
 
 void liveness_network_changed(struct peer *peer, struct instant now)
 {
-	if (session_may_send(peer->current, now) && !endpoint_is_none(&peer->endpoint))
+	if (session_may_send(peer->current, now) && peer->current->hears_in_band &&
+	    !endpoint_is_none(&peer->endpoint))
 		pings_begin(peer, &network_changed, now);
 }
 
