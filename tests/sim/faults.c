@@ -53,7 +53,7 @@ static void roaming_with_event(struct world *world)
 static void suspend_and_new_nat(struct world *world)
 {
 	machine_sleep(&world->machine[1]);
-	world_run(world, (1 + (int64_t)world_below(world, 4 * 3600)) * NS_PER_S);
+	world_run(world, (1 + (int64_t)world_below(world, 1800)) * NS_PER_S);
 	machine_move(&world->machine[1], true);
 	machine_wake(&world->machine[1], true);
 }
@@ -68,7 +68,7 @@ static void server_suspended(struct world *world)
 static void outage(struct world *world)
 {
 	world->network.outage = true;
-	world_run(world, (1 + (int64_t)world_below(world, 600)) * NS_PER_S);
+	world_run(world, (1 + (int64_t)world_below(world, 400)) * NS_PER_S);
 	world->network.outage = false;
 }
 

@@ -17,11 +17,11 @@ struct fault {
 	void (*strike)(struct world *world);
 };
 
-/** struct trial - a test with a seed */
+/** struct trial - a test with a seed, and with how many it is run when nobody says */
 struct trial {
 	const char *name;
 	void (*run)(struct world *world);
-	unsigned clients;
+	unsigned clients, ordinary_seeds;
 };
 
 extern const struct fault faults[];

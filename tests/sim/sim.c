@@ -123,17 +123,19 @@ int main(int argc, char **argv)
 		return 1;
 	setvbuf(stdout, NULL, o.trace ? _IOFBF : _IOLBF, 1 << 16);
 	if (ordinary)
-		o.seeds = 24;
+		o.seeds = 12;
 	printf("%-24s %5s  %7s %7s %7s\n", "fault", "loss", "p50", "p95", "max s");
 	for (unsigned l = 0; l < 3; l++)
 		for (unsigned i = 0; i < fault_count; i++)
 			if (is_wanted(&o, faults[i].name) &&
 			    (o.loss < 0 || (unsigned)o.loss == losses[l]))
 				good &= show_recovery(&o, &faults[i], losses[l]);
-	if (ordinary)
-		o.seeds = 3;
-	for (unsigned i = 0; i < trial_count; i++)
-		if (is_wanted(&o, trials[i].name))
-			run_trial(&o, &trials[i]);
+	for (unsigned i = 0; i < trial_count; i++) {
+		if (!is_wanted(&o, trials[i].name))
+			continue;
+		if (ordinary)
+			o.seeds = trials[i].ordinary_seeds;
+		run_trial(&o, &trials[i]);
+	}
 	return good ? 0 : 1;
 }

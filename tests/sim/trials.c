@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Worlds with conditions of their own. */
+#include "core/engine_state.h"
 #include "scenarios.h"
 
 static void start_all(struct world *world)
@@ -44,6 +45,32 @@ static void thousand_rekeys(struct world *world)
 	watch_keys_gone(&world->watch, (struct instant){ world->now.ns - 195 * NS_PER_S });
 }
 
+/* A session whose numbers come to an end: it asks for another in time, and when it gets none, it ends
+ * rather than use a number twice. */
+static void used_up(struct world *world)
+{
+	struct machine *m = world->machine;
+	struct peer_snapshot before;
+
+	start_all(world);
+	world_run(world, 10 * NS_PER_S);
+	before = machine_snapshot(&m[1], SERVER);
+	m[1].peer[SERVER]->current->out[0].next = REKEY_AFTER_PACKETS - 5;
+	send_packets(world, 1, SERVER, 20, 100);
+	world_run(world, NS_PER_S);
+	if (handshakes(world, 1) != before.handshakes + 1)
+		sim_fail(world, "2^31 packets and no rekey");
+
+	world_run(world, 10 * NS_PER_S);
+	m[SERVER].peer[1]->current->out[0].next = SEQUENCE_MAX - 5;
+	send_packets(world, SERVER, 1, BURST_MAX / 2, 100);
+	world_run(world, 2 * NS_PER_S);
+	if (world->delivered != world->packets)
+		sim_fail(world, "%lu of %zu packets arrived", world->delivered, world->packets);
+	if (m[SERVER].events[EVENT_DOWN] != 1)
+		sim_fail(world, "a session sends on without numbers");
+}
+
 /* An hour without fault: 31.5 to 32 handshakes, each end with what it should have. */
 static void quiet_hour(struct world *world)
 {
@@ -58,7 +85,7 @@ static void quiet_hour(struct world *world)
 	watch_keys_gone(&world->watch, (struct instant){ world->now.ns - 195 * NS_PER_S });
 }
 
-/* Silence on the line must not be answered with noise: keepalive off, no traffic, no Pings. */
+/* What passes is found, without a word from the path, by both ends. */
 static void narrow_path(struct world *world)
 {
 	struct machine *m = world->machine;
@@ -264,10 +291,16 @@ static void chaos(struct world *world)
 	}
 }
 
+/* clang-format off */
 const struct trial trials[] = {
-	{ "thousand-rekeys", thousand_rekeys, 1 }, { "quiet-hour", quiet_hour, 2 },
-	{ "narrow-path", narrow_path, 1 },         { "stranger", stranger, 1 },
-	{ "racing-attacker", racing_attacker, 1 }, { "replayed-inits", replayed_inits, 1 },
-	{ "chaos", chaos, CLIENTS_MAX },
+	{ "thousand-rekeys", thousand_rekeys, 1, 1 },
+	{ "quiet-hour",      quiet_hour,      2, 3 },
+	{ "used-up",         used_up,         1, 3 },
+	{ "narrow-path",     narrow_path,     1, 20 },
+	{ "stranger",        stranger,        1, 3 },
+	{ "racing-attacker", racing_attacker, 1, 3 },
+	{ "replayed-inits",  replayed_inits,  1, 2 },
+	{ "chaos",           chaos,           CLIENTS_MAX, 4 },
 };
+/* clang-format on */
 const unsigned trial_count = sizeof(trials) / sizeof(*trials);
