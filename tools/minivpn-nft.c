@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,19 +53,14 @@ static const char usage_text[] =
 	"  -h, --help          this text\n"
 	"  -V, --version       version\n";
 
-static int misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int misuse(const char *format, ...)
+static int end_of_misuse(void)
 {
-	va_list arguments;
-
-	fputs("minivpn-nft: ", stderr);
-	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
-	va_end(arguments);
 	fputs("\nminivpn-nft: see minivpn-nft --help\n", stderr);
 	return EXIT_MISUSE;
 }
+
+/* What is wrong with the command line, as for printf(); the exit status. */
+#define misuse(...) (fprintf(stderr, "minivpn-nft: " __VA_ARGS__), end_of_misuse())
 
 /* What an attempt came to, in words with what to try. */
 static int failed(const char *doing, const char *table, int error)

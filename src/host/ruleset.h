@@ -32,6 +32,16 @@ enum ruleset_chain {
 	CHAIN_COUNT
 };
 
+/** struct ruleset_chain_form - how nf_tables knows a chain, in words and in numbers */
+struct ruleset_chain_form {
+	const char *name, *type, *hook, *priority_name;
+	uint32_t hook_number;
+	int32_t priority;
+};
+
+/** ruleset_chain_forms - by enum ruleset_chain */
+extern const struct ruleset_chain_form ruleset_chain_forms[];
+
 enum ruleset_term_kind {
 	TERM_NONE,
 	/* conditions */

@@ -41,19 +41,12 @@ int sandbox_memory(void)
 	return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
 }
 
-/* getpwnam() with a default, and one error for "no such user". */
-static int find_user(const char *user, struct passwd **ret_entry)
+/* The user of that name, or a default one. */
+static const struct passwd *find_user(const char *user)
 {
-	struct passwd *entry;
+	const struct passwd *entry = getpwnam(user && user[0] ? user : "minivpn");
 
-	errno = 0;
-	entry = getpwnam(user && user[0] ? user : "minivpn");
-	if (!entry && !(user && user[0]))
-		entry = getpwnam("nobody");
-	if (!entry)
-		return errno ? -errno : -ENOENT;
-	*ret_entry = entry;
-	return 0;
+	return entry || (user && user[0]) ? entry : getpwnam("nobody");
 }
 
 static int become(uid_t user, gid_t group)
@@ -132,10 +125,9 @@ static int enter(uid_t user, gid_t group)
 
 int sandbox_enter(const char *user)
 {
-	struct passwd *entry;
-	int error = find_user(user, &entry);
+	const struct passwd *entry = find_user(user);
 
-	return error ? error : enter(entry->pw_uid, entry->pw_gid);
+	return entry ? enter(entry->pw_uid, entry->pw_gid) : -ENOENT;
 }
 
 int sandbox_enter_number(uint32_t user)

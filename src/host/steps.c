@@ -49,17 +49,7 @@ static struct step *add(struct steps *steps, enum step_kind kind, const struct p
 
 static void add_rule(struct steps *steps, const struct plan *plan, struct step_rule rule)
 {
-	struct step_rule *r = &add(steps, STEP_RULE, plan)->rule;
-
-	/* Field by field: the padding has to stay zero. */
-	r->family = rule.family;
-	r->local_only = rule.local_only;
-	r->priority = rule.priority;
-	r->mark = rule.mark;
-	r->user = rule.user;
-	r->from = rule.from;
-	r->table = rule.table;
-	r->target = rule.target;
+	add(steps, STEP_RULE, plan)->rule = rule;
 }
 
 static void add_route(struct steps *steps, const struct plan *plan, const struct prefix *network,
@@ -193,12 +183,41 @@ void steps_of_plan(const struct plan *plan, const struct facts *facts, struct st
 		add_forwarding_ipv6(ret_steps, plan, facts);
 }
 
+static bool is_same_prefix(const struct prefix *a, const struct prefix *b)
+{
+	return a->length == b->length && address_equal(&a->address, &b->address);
+}
+
+static bool is_same_rule(const struct step_rule *a, const struct step_rule *b)
+{
+	return a->family == b->family && a->local_only == b->local_only &&
+	       a->priority == b->priority && a->mark == b->mark && a->user == b->user &&
+	       address_equal(&a->from, &b->from) && a->table == b->table && a->target == b->target;
+}
+
 static bool is_same_change(const struct step *a, const struct step *b)
 {
-	if (a->kind == STEP_SYSCTL && b->kind == STEP_SYSCTL)
+	if (a->kind != b->kind || strcmp(a->interface, b->interface) != 0)
+		return false;
+	switch ((enum step_kind)a->kind) {
+	case STEP_LINK:
+		return a->mtu == b->mtu;
+	case STEP_ADDRESS:
+		return is_same_prefix(&a->address, &b->address);
+	case STEP_SYSCTL:
 		return a->sysctl.value == b->sysctl.value &&
 		       strcmp(a->sysctl.key, b->sysctl.key) == 0;
-	return memcmp(a, b, sizeof(*a)) == 0;
+	case STEP_ROUTE:
+		return is_same_prefix(&a->route.network, &b->route.network) &&
+		       a->route.table == b->route.table;
+	case STEP_RULE:
+		return is_same_rule(&a->rule, &b->rule);
+	case STEP_NONE:
+	case STEP_FIREWALL: /* what is in it is compared elsewhere: ruleset_equal() */
+	case STEP_KIND_COUNT:
+		break;
+	}
+	return true;
 }
 
 const struct step *steps_find(const struct steps *steps, const struct step *step)

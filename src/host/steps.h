@@ -66,7 +66,7 @@ struct step_sysctl {
 	int32_t value, before;
 };
 
-/** struct step - one change to the host; unused bytes are zero */
+/** struct step - one change to the host */
 struct step {
 	uint32_t kind; /* enum step_kind */
 	char interface[PLAN_INTERFACE_BYTES];
