@@ -3,6 +3,7 @@
  * minivpn-nft: the firewall of a tunnel by itself, for whoever sets up tunnels by hand.  It makes the
  * same table that the server makes, but without the owner flag, so that it stays.
  */
+#include "host/foreign.h"
 #include "host/nft.h"
 #include "host/plan.h"
 #include "host/ruleset.h"
@@ -16,8 +17,6 @@
 #include <string.h>
 
 enum { EXIT_FAILED = 1, EXIT_MISUSE = 2 };
-
-enum { DROPPING_MAX = 16, DROPPING_NAME_BYTES = 64 };
 
 /**
  * struct job - what the command line asks for
@@ -230,53 +229,19 @@ static unsigned check_table(const struct job *job, const struct nft_table *table
 	return 0;
 }
 
-/* Base chains that drop, remembered while the kernel still tells of others. */
-struct dropping {
-	size_t count;
-	struct {
-		char family[8], table[DROPPING_NAME_BYTES], chain[DROPPING_NAME_BYTES];
-	} chain[DROPPING_MAX];
-};
-
-static void remember_dropping(void *context, const char *family, const char *table,
-			      const char *chain)
+static void tell_foreign(void *context, const struct foreign_chain *chain)
 {
-	struct dropping *dropping = context;
-
-	if (dropping->count == DROPPING_MAX)
-		return;
-	snprintf(dropping->chain[dropping->count].family, sizeof(dropping->chain->family), "%s",
-		 family);
-	snprintf(dropping->chain[dropping->count].table, sizeof(dropping->chain->table), "%s",
-		 table);
-	snprintf(dropping->chain[dropping->count].chain, sizeof(dropping->chain->chain), "%s",
-		 chain);
-	dropping->count++;
+	(void)context;
+	printf("%s drops forwarded packets that it has no rule for:\n  %s\n  %s\n", chain->name,
+	       chain->command[0], chain->command[1]);
 }
 
 /* An accept in our table does not keep another table's chain from dropping; one in that chain does. */
-static unsigned check_others(int fd, const char *interface)
+static unsigned check_others(const char *interface)
 {
-	struct dropping dropping = { .count = 0 };
-	unsigned missing = 0;
+	int found = foreign_each(interface, tell_foreign, NULL);
 
-	if (nft_dropping_chains(fd, remember_dropping, &dropping) != 0)
-		return 0;
-	for (size_t i = 0; i < dropping.count; i++) {
-		const char *family = dropping.chain[i].family, *table = dropping.chain[i].table,
-			   *chain = dropping.chain[i].chain;
-
-		if (nft_chain_mentions(fd, family, table, chain, interface))
-			continue;
-		missing++;
-		printf("chain %s of table %s %s drops forwarded packets that it has no rule for:\n"
-		       "  nft insert rule %s %s %s iifname %s accept\n"
-		       "  nft insert rule %s %s %s oifname %s ct state established,related "
-		       "accept\n",
-		       chain, family, table, family, table, chain, interface, family, table, chain,
-		       interface);
-	}
-	return missing;
+	return found > 0 ? (unsigned)found : 0;
 }
 
 static int check(const struct job *job)
@@ -290,7 +255,7 @@ static int check(const struct job *job)
 		return error;
 	missing = check_table(job, &table);
 	missing += check_forwarding(&job->plan);
-	missing += check_others(fd, job->plan.interface);
+	missing += check_others(job->plan.interface);
 	if (missing == 0)
 		printf("nothing is missing\n");
 	return missing ? EXIT_FAILED : 0;

@@ -19,6 +19,7 @@
 #include "host/keeper.h"
 
 #include "host/arrange.h"
+#include "host/foreign.h"
 #include "host/sandbox.h"
 #include "host/state.h"
 #include "log.h"
@@ -35,6 +36,8 @@
 
 enum {
 	PATIENCE_MS = 5000, /* how long a process may take that has been told to end */
+	CLAIM_PAUSE_MS = 25,
+	CLAIM_TRIES = 40, /* a second, in which all is undone */
 };
 
 /* The two ends of a line between processes. */
@@ -288,15 +291,30 @@ static void block_signals(struct keeper *k)
 	sigprocmask(SIG_BLOCK, &k->signals, &k->before);
 }
 
+/* Puts right what others have left and takes the instance's place.  One that has just been killed may
+ * still be undoing what it did: it is waited for. */
+static int repair_and_claim(struct keeper *k)
+{
+	const struct timespec pause = { .tv_nsec = CLAIM_PAUSE_MS * 1000000L };
+	unsigned dead = 0;
+	int error = -EBUSY;
+
+	for (int i = 0; i < CLAIM_TRIES && error == -EBUSY; i++) {
+		if (i > 0)
+			nanosleep(&pause, NULL);
+		dead += arrange_repair();
+		error = state_claim(k->household->limits.interface, &k->state);
+	}
+	if (dead)
+		log_notice("keeper: put right what was left behind by a minivpn that was killed");
+	return error;
+}
+
 static bool claim(struct keeper *k)
 {
 	const char *name = k->household->limits.interface;
-	unsigned dead = arrange_repair();
-	int error;
+	int error = repair_and_claim(k);
 
-	if (dead)
-		log_notice("keeper: put right what was left behind by a minivpn that was killed");
-	error = state_claim(name, &k->state);
 	if (error == -EBUSY)
 		log_error("keeper: there is a minivpn running already: %s: end it with 'minivpn "
 			  "down %s' or give this one another --interface-name",
@@ -335,6 +353,8 @@ int keeper_run(const struct household *household)
 
 	if (!claim(&k))
 		return 1;
+	if (household->limits.forward)
+		foreign_warn(household->limits.interface);
 	block_signals(&k);
 	if (!run(&k))
 		k.status = 1;

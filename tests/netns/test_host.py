@@ -75,6 +75,9 @@ def three_machines(lab):
         machine.route("default", via=four)
         machine.route("default", via=six)
     router.forward()
+    for machine in (host, world):
+        wait_for(lambda: "tentative" not in machine.ip("address") and
+                 "linkdown" not in machine.ip("route"), what="wires that are plugged in")
     return host, router, world
 
 
@@ -368,6 +371,23 @@ def test_table_installed_by_hand_is_not_touched(host):
     assert house.ask(*SERVER, "apply") == "apply: File exists: firewall table minivpn-tun0\n"
     assert house.process.stop() == 0
     host.assert_as_before(before)
+
+
+def test_other_firewall_that_drops_is_named(host):
+    host.nft("add table ip filter\n"
+             "add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }\n")
+    before = host.snapshot()
+    house = Household(host, "forward")
+    house.apply(*SERVER)
+    said = house.process.output()
+    assert "another firewall drops" in said and "chain FORWARD of table ip filter" in said
+    assert house.process.stop() == 0
+    host.assert_as_before(before)
+    for command in re.findall(r"'nft ([^']*)'", said):
+        host.run("nft", *command.split())
+    house = Household(host, "forward")
+    house.apply(*SERVER)
+    assert "another firewall" not in house.process.output()
 
 
 def test_running_servers_table_is_not_touched_by_hand(host):
