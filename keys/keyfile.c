@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "keys/keyfile.h"
 
-#include "keys/addresses.h"
 #include "scope.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 char *keyfile_complaint_print(const struct keyfile_complaint *complaint, char *ret_text)
@@ -24,10 +21,8 @@ char *keyfile_complaint_print(const struct keyfile_complaint *complaint, char *r
 	return ret_text;
 }
 
-/* Every way out with an error passes here: names the file, keeps the errno. */
-__attribute__((format(printf, 4, 5))) static int refuse(struct keyfile_complaint *ret_complaint,
-							const char *path, int error,
-							const char *format, ...)
+int keyfile_refuse(struct keyfile_complaint *ret_complaint, const char *path, int error,
+		   const char *format, ...)
 {
 	char text[COMPLAINT_TEXT_BYTES];
 	va_list arguments;
@@ -41,7 +36,7 @@ __attribute__((format(printf, 4, 5))) static int refuse(struct keyfile_complaint
 }
 
 /* Root reads the file of the person who called sudo: keys are made without it. */
-static bool is_called_by(uid_t owner)
+static bool is_caller_of_sudo(uid_t owner)
 {
 	const char *caller = geteuid() == 0 ? secure_getenv("SUDO_UID") : NULL;
 	unsigned long uid;
@@ -53,29 +48,37 @@ static bool is_called_by(uid_t owner)
 	return !*end && uid == owner;
 }
 
+bool keyfile_owner_is_trusted(uid_t owner)
+{
+	return owner == 0 || owner == geteuid() || is_caller_of_sudo(owner);
+}
+
 static int check_safe(int fd, const char *path, struct keyfile_complaint *ret_complaint)
 {
 	struct stat s;
 
 	if (fstat(fd, &s) < 0)
-		return refuse(ret_complaint, path, errno, "cannot be examined: %s",
-			      strerror(errno));
+		return keyfile_refuse(ret_complaint, path, errno, "cannot be examined: %s",
+				      strerror(errno));
 	if (!S_ISREG(s.st_mode))
-		return refuse(ret_complaint, path, EINVAL, "is not a file, expected a key file");
-	if (s.st_uid != 0 && s.st_uid != geteuid() && !is_called_by(s.st_uid))
-		return refuse(ret_complaint, path, EPERM,
-			      "belongs to user %u, expected user %u or root: whoever owns it could "
-			      "change the key",
-			      s.st_uid, geteuid());
+		return keyfile_refuse(ret_complaint, path, EINVAL,
+				      "is not a file, expected a key file");
+	if (!keyfile_owner_is_trusted(s.st_uid))
+		return keyfile_refuse(
+			ret_complaint, path, EPERM,
+			"belongs to user %u, expected user %u or root: whoever owns it could "
+			"change the key",
+			s.st_uid, geteuid());
 	if (s.st_mode & (S_IRWXG | S_IRWXO))
-		return refuse(ret_complaint, path, EPERM,
-			      "has mode %04o, expected 0600: others could have read the key. Make "
-			      "a new one, or, if nobody did: chmod 600 '%s'",
-			      s.st_mode & 07777, path);
+		return keyfile_refuse(
+			ret_complaint, path, EPERM,
+			"has mode %04o, expected 0600: others could have read the key. Make "
+			"a new one, or, if nobody did: chmod 600 '%s'",
+			s.st_mode & 07777, path);
 	if (s.st_size > KEYFILE_BYTES_MAX)
-		return refuse(ret_complaint, path, EFBIG,
-			      "has %lld bytes, expected at most %d: it is no key file",
-			      (long long)s.st_size, KEYFILE_BYTES_MAX);
+		return keyfile_refuse(ret_complaint, path, EFBIG,
+				      "has %lld bytes, expected at most %d: it is no key file",
+				      (long long)s.st_size, KEYFILE_BYTES_MAX);
 	return 0;
 }
 
@@ -116,16 +119,16 @@ int keyfile_read_from(int fd, const char *path, struct keytext *ret_key,
 	int r = 0;
 
 	if (!text)
-		return refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
+		return keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
 	bytes = read_all(fd, text, KEYFILE_BYTES_MAX + 1);
 	if (bytes < 0)
-		r = refuse(ret_complaint, path, (int)-bytes, "cannot be read: %s",
-			   strerror((int)-bytes));
+		r = keyfile_refuse(ret_complaint, path, (int)-bytes, "cannot be read: %s",
+				   strerror((int)-bytes));
 	else if (bytes > KEYFILE_BYTES_MAX)
-		r = refuse(ret_complaint, path, EFBIG, "has more than %d bytes: it is no key file",
-			   KEYFILE_BYTES_MAX);
+		r = keyfile_refuse(ret_complaint, path, EFBIG,
+				   "has more than %d bytes: it is no key file", KEYFILE_BYTES_MAX);
 	else if (bytes == 0)
-		r = refuse(ret_complaint, path, EINVAL, "is empty, expected a key");
+		r = keyfile_refuse(ret_complaint, path, EINVAL, "is empty, expected a key");
 	else {
 		text[bytes] = '\0';
 		ok = invite_looks_like(text)
@@ -145,13 +148,15 @@ int keyfile_read(const char *path, struct keytext *ret_key, struct keyfile_compl
 	int r;
 
 	if (fd < 0 && errno == ELOOP)
-		return refuse(ret_complaint, path, ELOOP,
-			      "is a symbolic link, expected the key file itself");
+		return keyfile_refuse(ret_complaint, path, ELOOP,
+				      "is a symbolic link, expected the key file itself");
 	if (fd < 0 && errno == ENOENT)
-		return refuse(ret_complaint, path, ENOENT,
-			      "does not exist, expected a key file (minivpn-keygen makes one)");
+		return keyfile_refuse(
+			ret_complaint, path, ENOENT,
+			"does not exist, expected a key file (minivpn-keygen makes one)");
 	if (fd < 0)
-		return refuse(ret_complaint, path, errno, "cannot be opened: %s", strerror(errno));
+		return keyfile_refuse(ret_complaint, path, errno, "cannot be opened: %s",
+				      strerror(errno));
 	r = check_safe(fd, path, ret_complaint);
 	if (r < 0)
 		return r;
@@ -243,135 +248,15 @@ int keyfile_write(const char *path, const struct keytext *key,
 	int r;
 
 	if (!text)
-		return refuse(ret_complaint, path, ENOMEM, "cannot be written: out of memory");
+		return keyfile_refuse(ret_complaint, path, ENOMEM,
+				      "cannot be written: out of memory");
 	r = write_text(path, text, keytext_print(key, text));
 	sodium_free(text);
 	if (r == -EEXIST)
-		return refuse(ret_complaint, path, EEXIST,
-			      "exists already, and a key is never overwritten");
+		return keyfile_refuse(ret_complaint, path, EEXIST,
+				      "exists already, and a key is never overwritten");
 	if (r < 0)
-		return refuse(ret_complaint, path, -r, "cannot be written: %s", strerror(-r));
-	return 0;
-}
-
-/* ---- Folders ---- */
-
-static int is_key_name(const struct dirent *entry)
-{
-	size_t bytes = strlen(entry->d_name);
-
-	return entry->d_name[0] != '.' && bytes > 4 &&
-	       strcmp(entry->d_name + bytes - 4, ".key") == 0;
-}
-
-static bool shares_address(const struct keytext *a, const struct keytext *b)
-{
-	for (unsigned i = 0; i < a->address_count; i++)
-		for (unsigned j = 0; j < b->address_count; j++)
-			if (address_equal(&a->address[i].address, &b->address[j].address))
-				return true;
-	return false;
-}
-
-/* What two keys of one server may not have in common; NULL if nothing. */
-static const char *in_common(const struct keytext *a, const struct keytext *b)
-{
-	if (psk_equal(&a->psk, &b->psk))
-		return "key";
-	if (strcmp(a->name, b->name) == 0)
-		return "name";
-	return shares_address(a, b) ? "address" : NULL;
-}
-
-static int read_entry(const char *path, const char *name, struct keyfolder *folder,
-		      struct keyfile_complaint *ret_complaint)
-{
-	struct keytext *key = &folder->key[folder->count];
-	scoped_memory char *file = NULL;
-	const char *same;
-	int r;
-
-	if (asprintf(&file, "%s/%s", path, name) < 0)
-		return refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
-	r = keyfile_read(file, key, ret_complaint);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < folder->count; i++) {
-		same = in_common(key, &folder->key[i]);
-		if (same)
-			return refuse(ret_complaint, file, EINVAL,
-				      "has the same %s as '%s', expected one of its own", same,
-				      folder->file[i]);
-	}
-	snprintf(folder->file[folder->count++], sizeof(*folder->file), "%s", name);
-	return 0;
-}
-
-int keyfolder_read(const char *path, struct keyfolder *ret_folder,
-		   struct keyfile_complaint *ret_complaint)
-{
-	struct keyfolder folder = { 0 };
-	struct dirent **entry;
-	int entries = scandir(path, &entry, is_key_name, alphasort), r = 0;
-
-	if (entries < 0)
-		return refuse(ret_complaint, path, errno, "cannot be read: %s", strerror(errno));
-	if (entries > 0) {
-		folder.key = sodium_allocarray((size_t)entries, sizeof(*folder.key));
-		folder.file = calloc((size_t)entries, sizeof(*folder.file));
-		if (!folder.key || !folder.file)
-			r = refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
-	}
-	for (int i = 0; i < entries; i++) {
-		if (r == 0)
-			r = read_entry(path, entry[i]->d_name, &folder, ret_complaint);
-		free(entry[i]);
-	}
-	free(entry);
-	if (r < 0) {
-		keyfolder_release(&folder);
-		return r;
-	}
-	*ret_folder = folder;
-	return 0;
-}
-
-void keyfolder_release(struct keyfolder *folder)
-{
-	sodium_free(folder->key);
-	free(folder->file);
-	*folder = (struct keyfolder){ 0 };
-}
-
-int keyfolder_open(const char *path, struct keyfile_complaint *ret_complaint)
-{
-	scoped_fd fd = -1;
-
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return refuse(ret_complaint, path, errno, "cannot be made: %s", strerror(errno));
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return refuse(ret_complaint, path, errno, "cannot be opened as a folder: %s",
-			      strerror(errno));
-	if (flock(fd, LOCK_EX) < 0)
-		return refuse(ret_complaint, path, errno, "cannot be locked: %s", strerror(errno));
-	return take_fd(&fd);
-}
-
-int keyfolder_address(const struct keyfolder *folder, const unsigned char *random,
-		      struct keytext *key)
-{
-	struct prefix network[NETWORKS_MAX];
-	unsigned count = networks_of(folder->key, folder->count, network);
-
-	if (count == 0) {
-		networks_random(random, &network[0], &network[1]);
-		count = 2;
-	}
-	for (unsigned i = 0; i < count && i < KEY_ADDRESSES_MAX; i++) {
-		if (!network_next_free(&network[i], folder->key, folder->count, &key->address[i]))
-			return -ENOSPC;
-		key->address_count = i + 1;
-	}
+		return keyfile_refuse(ret_complaint, path, -r, "cannot be written: %s",
+				      strerror(-r));
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Key files on disk, and folders of them: read with distrust, written so that nobody else ever
- * could have read them and no half of one is ever seen.
+ * Key files on disk: read with distrust, written so that nobody else ever could have read them and no
+ * half of one is ever seen.  Folders of them are keyfolder.h.
  */
 #ifndef MINIVPN_KEYS_KEYFILE_H
 #define MINIVPN_KEYS_KEYFILE_H
@@ -11,6 +11,7 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum {
 	KEYFILE_BYTES_MAX = 16384, /* comments included */
@@ -19,7 +20,7 @@ enum {
 
 /**
  * struct keyfile_complaint - what is wrong with which key file
- * @path: the file, or the folder itself
+ * @path: the file, or the folder of files
  * @what: line, what was found, what was expected
  */
 struct keyfile_complaint {
@@ -68,43 +69,13 @@ int keyfile_write(const char *path, const struct keytext *key,
 		  struct keyfile_complaint *ret_complaint);
 
 /**
- * struct keyfolder - the keys of all files *.key in a folder
- * @key, @file: in alphabetical order of file names; locked memory where the limit allows it
+ * keyfile_refuse() - fill in a complaint about @path as a whole
+ * Return: -@error, so that who refuses can end in `return keyfile_refuse(...)`
  */
-struct keyfolder {
-	struct keytext *key;
-	char (*file)[NAME_MAX + 1];
-	size_t count;
-};
+int keyfile_refuse(struct keyfile_complaint *ret_complaint, const char *path, int error,
+		   const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/**
- * keyfolder_read() - read a folder; an empty one is no error
- *
- * Refuses the same key, name or address in two files, naming both.
- *
- * Return: 0 (release with keyfolder_release()); negative errno with @ret_complaint filled
- */
-int keyfolder_read(const char *path, struct keyfolder *ret_folder,
-		   struct keyfile_complaint *ret_complaint);
-
-/** keyfolder_release() - wipe and free; a zeroed one is fine */
-void keyfolder_release(struct keyfolder *folder);
-
-/**
- * keyfolder_open() - open a folder to write into, making it (0700) if need be, and lock it against
- * others who choose addresses
- *
- * Return: a descriptor, closing which unlocks; negative errno with @ret_complaint filled
- */
-int keyfolder_open(const char *path, struct keyfile_complaint *ret_complaint);
-
-/**
- * keyfolder_address() - give @key the next free address in each network of @folder
- * @random: NETWORK_RANDOM_BYTES, used when the folder has no networks yet
- *
- * Return: 0; -ENOSPC when a network is full
- */
-int keyfolder_address(const struct keyfolder *folder, const unsigned char *random,
-		      struct keytext *key);
+/** keyfile_owner_is_trusted() - root, ourselves, or the person who called sudo */
+bool keyfile_owner_is_trusted(uid_t owner);
 
 #endif

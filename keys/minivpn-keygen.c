@@ -6,7 +6,7 @@
  * invite that was asked for.
  */
 #include "keys/addresses.h"
-#include "keys/keyfile.h"
+#include "keys/keyfolder.h"
 #include "keys/list.h"
 #include "scope.h"
 

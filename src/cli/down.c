@@ -4,6 +4,7 @@
 #include "cli/say.h"
 #include "run/control.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +64,8 @@ int command_down(int argc, char *argv[])
 	}
 	r = control_ask(state_directory(meant.name[0], folder), "down", &reply);
 	if (r < 0) {
-		say("%s cannot be asked to stop: %s", meant.name[0], strerror(-r));
+		say("%s cannot be asked to stop: %s%s", meant.name[0], strerror(-r),
+		    r == -EACCES ? " (that is for root: run it with sudo)" : "");
 		return EXIT_FAILURE;
 	}
 	json_decref(reply);

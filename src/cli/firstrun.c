@@ -4,7 +4,7 @@
 #include "cli/machine.h"
 #include "cli/say.h"
 #include "keys/addresses.h"
-#include "keys/keyfile.h"
+#include "keys/keyfolder.h"
 #include "log.h"
 #include "scope.h"
 

@@ -4,7 +4,7 @@
 #include "cli/apart.h"
 #include "cli/firstrun.h"
 #include "cli/say.h"
-#include "keys/keyfile.h"
+#include "keys/keyfolder.h"
 #include "scope.h"
 
 #include <errno.h>

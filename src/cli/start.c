@@ -133,6 +133,8 @@ static int preview(const struct config *config, enum role role, const struct tun
 	config_print(config, role, stdout);
 	hostplan_make(tunnel, NULL, NULL, &plan);
 	printf("\n# this host%s\n", role == ROLE_CLIENT ? ", but for what the server gives" : "");
+	if (role == ROLE_CLIENT && tunnel->full_tunnel)
+		puts("everything goes into the tunnel, if the server offers that");
 	plan_print(&plan, stdout);
 	print_firewall(&plan);
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

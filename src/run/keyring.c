@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "run/keyring.h"
 
-#include "keys/keyfile.h"
+#include "keys/keyfolder.h"
 #include "log.h"
 #include "scope.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "keys/addresses.h"
-#include "keys/keyfile.h"
+#include "keys/keyfolder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -200,13 +200,80 @@ static void folders_hold_different_keys(void **state)
 	assert_non_null(strstr(complaint.what.text, "same address as 'a.key'"));
 }
 
+/* Each of many keys has a thing of its own, but the last takes one from somewhere in the middle. */
+static void what_two_of_many_have_in_common_is_found(void **state)
+{
+	enum { MANY = 300 };
+	static const char *const things[] = { "key", "name", "address" };
+	char name[KEY_NAME_BYTES], expected[64];
+	struct keytext key;
+	struct keyfolder keys;
+	struct prefix network;
+
+	(void)state;
+	assert_true(prefix_parse("10.0.0.0/8", &network));
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "k%03u", i);
+		key = key_named(name, 1);
+		memcpy(&key.psk, &i, sizeof(i));
+		key.address[key.address_count++] = network_host(&network, 2 + i);
+		snprintf(name, sizeof(name), "k%03u.key", i);
+		assert_int_equal(keyfile_write(in_folder(name), &key, &complaint), 0);
+	}
+	assert_int_equal(keyfolder_read(folder, &keys, &complaint), 0);
+	assert_int_equal(keys.count, MANY);
+	for (unsigned thing = 0; thing < 3; thing++) {
+		unsigned other = 50 + 77 * thing;
+
+		key = key_named("last", 2);
+		if (thing == 0)
+			key.psk = keys.key[other].psk;
+		else if (thing == 1)
+			strcpy(key.name, keys.key[other].name);
+		else
+			key.address[key.address_count++] = keys.key[other].address[0];
+		assert_int_equal(keyfile_write(in_folder("z.key"), &key, &complaint), 0);
+		keyfolder_release(&keys);
+		assert_int_equal(keyfolder_read(folder, &keys, &complaint), -EINVAL);
+		snprintf(expected, sizeof(expected), "same %s as 'k%03u.key'", things[thing],
+			 other);
+		assert_non_null(strstr(complaint.what.text, expected));
+		unlink(in_folder("z.key"));
+		assert_int_equal(keyfolder_read(folder, &keys, &complaint), 0);
+	}
+	keyfolder_release(&keys);
+}
+
+static void unsafe_folders_are_refused(void **state)
+{
+	struct keyfolder keys;
+
+	(void)state;
+	assert_int_equal(chmod(folder, 0775), 0);
+	assert_int_equal(keyfolder_read(folder, &keys, &complaint), -EPERM);
+	assert_non_null(strstr(complaint.what.text, "has mode 0775, expected 0700"));
+	assert_int_equal(chmod(folder, 0755), 0);
+	assert_int_equal(keyfolder_read(folder, &keys, &complaint), 0);
+	keyfolder_release(&keys);
+	if (geteuid() == 0) {
+		assert_int_equal(chown(folder, 12345, -1), 0);
+		unsetenv("SUDO_UID");
+		assert_int_equal(keyfolder_read(folder, &keys, &complaint), -EPERM);
+	}
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 	const struct CMUnitTest tests[] = {
-		IN_FOLDER(what_is_written_reads_back),  IN_FOLDER(unsafe_files_are_refused),
-		IN_FOLDER(sizes_are_bounded),           IN_FOLDER(a_line_is_named),
-		IN_FOLDER(folders_hold_different_keys), IN_FOLDER(an_invite_is_read_from_a_pipe),
+		IN_FOLDER(what_is_written_reads_back),
+		IN_FOLDER(unsafe_files_are_refused),
+		IN_FOLDER(sizes_are_bounded),
+		IN_FOLDER(a_line_is_named),
+		IN_FOLDER(folders_hold_different_keys),
+		IN_FOLDER(an_invite_is_read_from_a_pipe),
+		IN_FOLDER(what_two_of_many_have_in_common_is_found),
+		IN_FOLDER(unsafe_folders_are_refused),
 	};
 
 	if (sodium_init() < 0)

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A folder of key files: the clients of a server. */
+#ifndef MINIVPN_KEYS_KEYFOLDER_H
+#define MINIVPN_KEYS_KEYFOLDER_H
+
+#include "keys/keyfile.h"
+#include "keys/keytext.h"
+
+#include <limits.h>
+#include <stddef.h>
+
+/**
+ * struct keyfolder - the keys of all files *.key in a folder
+ * @key, @file: in alphabetical order of file names; locked memory where the limit allows it
+ */
+struct keyfolder {
+	struct keytext *key;
+	char (*file)[NAME_MAX + 1];
+	size_t count;
+};
+
+/**
+ * keyfolder_read() - read a folder; an empty one is no error
+ *
+ * Refuses the same key, name or address in two files, naming both; and a folder that somebody else
+ * could put a key into.
+ *
+ * Return: 0 (release with keyfolder_release()); negative errno with @ret_complaint filled
+ */
+int keyfolder_read(const char *path, struct keyfolder *ret_folder,
+		   struct keyfile_complaint *ret_complaint);
+
+/** keyfolder_release() - wipe and free; a zeroed one is fine */
+void keyfolder_release(struct keyfolder *folder);
+
+/**
+ * keyfolder_open() - open a folder to write into, making it (0700) if need be, and lock it against
+ * others who choose addresses
+ *
+ * Return: a descriptor, closing which unlocks; negative errno with @ret_complaint filled
+ */
+int keyfolder_open(const char *path, struct keyfile_complaint *ret_complaint);
+
+/**
+ * keyfolder_address() - give @key the next free address in each network of @folder
+ * @random: NETWORK_RANDOM_BYTES, used when the folder has no networks yet
+ *
+ * Return: 0; -ENOSPC when a network is full
+ */
+int keyfolder_address(const struct keyfolder *folder, const unsigned char *random,
+		      struct keytext *key);
+
+#endif
