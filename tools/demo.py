@@ -24,7 +24,7 @@ PICTURE = """\
 
 
 def coloured(code, text):
-    return f"\033[{code}m{text}\033[0m" if COLOURS else text
+    return f"\033[{code}m{text}\033[0m" if COLOURS and code and text else text
 
 
 class Stage:
@@ -40,7 +40,7 @@ class Stage:
     def command(self, host, text):
         print(f"   {coloured('1', f'{host.name}# {text}')}", flush=True)
 
-    def output(self, text, code="0"):
+    def output(self, text, code=None):
         for line in text.rstrip().splitlines():
             print(f"     {coloured(code, line)}", flush=True)
 
@@ -143,11 +143,6 @@ def wiretap(stage, client):
     stage.good(f"{len(lines)} packets, every one ESP; the page's text is in none of them")
 
 
-def status(stage, server):
-    stage.title("How it is")
-    stage.show(server, "minivpn", "status")
-
-
 def throughput(stage, client, server, bare):
     stage.title("How fast it is (two seconds of one TCP stream, everything on this one computer)")
     inside = [a["local"] for link in server.ip("-j", "-4", "address", "show", "dev", "minivpn0")
@@ -157,6 +152,11 @@ def throughput(stage, client, server, bare):
     for name, figure in (("bare wire", bare), ("tunnel", tunnel)):
         bar = "█" * max(1, round(40 * figure / widest))
         print(f"     {name:9} {figure:6.1f} Gbit/s  {coloured('36', bar)}")
+
+
+def status(stage, server):
+    stage.title("What the server says of it")
+    stage.show(server, "minivpn", "status")
 
 
 def clean_end(stage, daemons, hosts_before):
@@ -186,8 +186,8 @@ def main():
             server_daemon, client_daemon = start_both(stage, client, server, key)
             through_the_nat(stage, client, web)
             wiretap(stage, client)
-            status(stage, server)
             throughput(stage, client, server, bare)
+            status(stage, server)
             clean_end(stage, [("client", client_daemon), ("server", server_daemon)], hosts_before)
     except LabError as failure:
         sys.exit(f"\n{coloured('31', 'the demonstration failed:')} {failure}")
