@@ -106,10 +106,12 @@ static bool may_segment(const struct udp *udp, const struct run *run)
 
 static void give_up_segments(struct udp *udp, const struct run *run, int why)
 {
-	udp->without_segments[udp->without_next] = run->endpoint.remote;
-	udp->without_next = (udp->without_next + 1) % WITHOUT_SEGMENTS_MAX;
-	if (udp->without_count < WITHOUT_SEGMENTS_MAX)
-		udp->without_count++;
+	if (udp->without_count == WITHOUT_SEGMENTS_MAX) {
+		udp->segments = false;
+		log_info("udp: no segmented sends, sending one by one: %s", strerror(why));
+		return;
+	}
+	udp->without_segments[udp->without_count++] = run->endpoint.remote;
 	log_info("udp: no segmented sends on the way to %s, sending one by one: %s",
 		 shown_address(&run->endpoint.remote), strerror(why));
 }

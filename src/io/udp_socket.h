@@ -43,9 +43,10 @@ struct messages {
  * @family:         AF_INET or AF_INET6 (which does both)
  * @fragmenting:    is the socket set to fragment what is larger than the path?  Datagrams differ in
  *                  this, the kernel only knows it as a property of the socket
- * @segments:       does this kernel know segmented sends at all?
+ * @segments:       does this kernel do segmented sends at all?
  * @without_segments: remotes whose way out refused a segmented send (a device without checksum
- *                  offload); a ring of @without_count, the next to be replaced being @without_next
+ *                  offload), @without_count of them.  When there are too many, it is this machine
+ *                  that cannot do it
  * @pending:        an event that our own kernel caused while sending, not yet taken
  * @receive_room:   RECEIVE_RUNS_MAX slots; only as many as are filled are ever touched
  * @received:       how many of @in the last call filled, and the next has to set up again
@@ -57,7 +58,7 @@ struct udp {
 	bool fragmenting;
 	bool segments;
 	struct address without_segments[WITHOUT_SEGMENTS_MAX];
-	unsigned without_count, without_next;
+	unsigned without_count;
 	struct transport_event pending;
 	bool has_pending;
 	uint8_t *receive_room;

@@ -46,15 +46,14 @@ static void write_cut(struct worker *worker, const struct join_run *run)
 {
 	struct incoming *in = &worker->incoming;
 	bool is_udp = run->offload.type == OFFLOAD_UDP;
+	bool *joins = is_udp ? &in->join.udp : &in->join.tcp;
 	struct split split;
 	size_t bytes;
 
-	if (is_udp)
-		in->join.udp = false;
-	else
-		in->join.tcp = false;
-	log_info("worker: %s refuses %s super-packets: writing one by one", worker->tun.name,
-		 is_udp ? "UDP" : "TCP");
+	if (*joins)
+		log_info("worker: %s refuses %s super-packets: writing one by one",
+			 worker->tun.name, is_udp ? "UDP" : "TCP");
+	*joins = false;
 
 	bytes = gather(run, in->super);
 	if (split_begin(&split, &run->offload, in->super, bytes) != VERDICT_PASS) {

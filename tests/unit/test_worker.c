@@ -12,6 +12,7 @@
 #include "fresh_network.h"
 #include "io/clock.h"
 #include "io/udp.h"
+#include "minivpn/join.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -36,6 +37,27 @@ struct side {
 };
 
 static struct side client, server;
+
+/* A kernel that says it takes super-packets and then does not (ld --wrap). */
+static bool refuses_super_packets;
+static unsigned super_packets, packets;
+
+int __real_tun_write(const struct tun *tun, const struct iovec *pieces, unsigned count);
+int __wrap_tun_write(const struct tun *tun, const struct iovec *pieces, unsigned count);
+
+int __wrap_tun_write(const struct tun *tun, const struct iovec *pieces, unsigned count)
+{
+	const struct offload *offload = pieces[0].iov_base;
+
+	if (offload->type == OFFLOAD_NONE) {
+		packets++;
+	} else {
+		super_packets++;
+		if (refuses_super_packets)
+			return -EINVAL;
+	}
+	return __real_tun_write(tun, pieces, count);
+}
 
 static void engine_event(void *owner, const struct engine_event *event)
 {
@@ -147,6 +169,8 @@ static int open_both(void **state)
 
 	(void)state;
 	client = server = (struct side){ 0 };
+	refuses_super_packets = false;
+	super_packets = packets = 0;
 	assert_true(enter_fresh_network());
 	assert_int_equal(udp_open(&anywhere, 0, false, &client_udp), 0);
 	assert_int_equal(udp_open(&anywhere, 4500, false, &server_udp), 0);
@@ -361,6 +385,21 @@ static void a_stream_passes_both_ways_whole(void **state)
 	assert_true(snapshot(&client).bytes_in > 2 * TOTAL);
 }
 
+static void packets_are_joined(void **state)
+{
+	a_stream_passes_both_ways_whole(state);
+	assert_true(super_packets > 100);
+}
+
+static void super_packets_that_are_refused_are_cut_again(void **state)
+{
+	refuses_super_packets = true;
+	a_stream_passes_both_ways_whole(state);
+	/* Those that were joined already when each side learned of it, and then no more. */
+	assert_in_range(super_packets, 1, 2 * JOIN_RUNS);
+	assert_true(packets > 10000);
+}
+
 static void a_closed_port_is_told(void **state)
 {
 	struct endpoint nobody = { 0 };
@@ -393,8 +432,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(datagrams_of_all_sizes_pass_both_ways, open_both,
 						close_both),
-		cmocka_unit_test_setup_teardown(a_stream_passes_both_ways_whole, open_both,
-						close_both),
+		cmocka_unit_test_setup_teardown(packets_are_joined, open_both, close_both),
+		cmocka_unit_test_setup_teardown(super_packets_that_are_refused_are_cut_again,
+						open_both, close_both),
 		cmocka_unit_test_setup_teardown(a_closed_port_is_told, open_both, close_both),
 		cmocka_unit_test_setup_teardown(a_device_that_is_gone_ends_it, open_both,
 						close_both),
