@@ -94,11 +94,12 @@ def _unpacked():
     return CACHE
 
 
-def boot(folder, script, programs, modules=NETWORK + FIREWALL, timeout=120):
+def boot(folder, script, programs, modules=NETWORK + FIREWALL, words="", timeout=120):
     """Boot Debian's kernel, run a shell script as root in it, and return what it printed.
 
     folder:   an empty folder to work in (pytest's tmp_path)
     programs: paths of programs to bring along, to be found under the same paths
+    words:    more for the kernel's command line
     timeout:  seconds for all of it, boot included
     """
     if not shutil.which(QEMU):
@@ -108,7 +109,7 @@ def boot(folder, script, programs, modules=NETWORK + FIREWALL, timeout=120):
     _pack(folder / "root", initramfs, kernel.modules(modules), programs, script)
     command = [QEMU, "-accel", "tcg", "-cpu", "max", "-m", "512", "-nographic",
                "-nodefaults", "-serial", "stdio", "-no-reboot", "-kernel", kernel.image,
-               "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1"]
+               "-initrd", initramfs, "-append", f"console=ttyS0 quiet panic=-1 {words}"]
     try:
         done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, errors="replace", timeout=timeout,
