@@ -64,6 +64,7 @@ enum {
 #define STAGED_LIFETIME    (30 * NS_PER_S)
 
 #define SERVER_ATTEMPTS_MAX 6
+#define ANSWERS_A_SECOND    200 /* more Inits answered is load */
 #define PONGS_A_SECOND      20
 #define REKEY_AFTER_PACKETS ((uint64_t)1 << 31)
 #define SEQUENCE_MAX        ((uint64_t)UINT32_MAX)
@@ -354,6 +355,8 @@ struct engine {
 		struct instant last;
 	} retry[RETRY_TABLE];
 	unsigned retry_next;
+	struct instant answered_second; /* Diffie-Hellman for Inits: this many since */
+	unsigned answered;
 
 	struct staged *staged_free, *staged_oldest, *staged_newest;
 	void *staged_memory;

@@ -248,6 +248,22 @@ static enum verdict accept(struct peer *peer, const uint8_t *message, const stru
 	return VERDICT_CONSUMED;
 }
 
+/* Counts an answer to an Init: each costs two X25519. */
+static void note_answer(struct engine *engine, struct instant now)
+{
+	if (instant_since(now, engine->answered_second) >= NS_PER_S) {
+		engine->answered_second = now;
+		engine->answered = 0;
+	}
+	engine->answered++;
+}
+
+static bool is_under_load(const struct engine *engine, struct instant now)
+{
+	return instant_since(now, engine->answered_second) < NS_PER_S &&
+	       engine->answered > ANSWERS_A_SECOND;
+}
+
 static bool has_pending(const struct peer *peer)
 {
 	for (unsigned i = 0; i < PENDING_MAX; i++)
@@ -272,7 +288,7 @@ static enum verdict take(struct peer *peer, const uint8_t *message, bool fresh,
 		responder_wipe(responder);
 		return VERDICT_UNWANTED_INIT;
 	}
-	if (!fresh && has_pending(peer)) {
+	if (!fresh && (is_under_load(peer->engine, now) || has_pending(peer))) {
 		responder_wipe(responder);
 		return send_retry(peer, message, from, now);
 	}
@@ -280,6 +296,7 @@ static enum verdict take(struct peer *peer, const uint8_t *message, bool fresh,
 		responder_wipe(responder);
 		return VERDICT_DOWNGRADED;
 	}
+	note_answer(peer->engine, now);
 	if (verdict == VERDICT_UNKNOWN_ITEM)
 		return refuse(peer, message, from);
 	return accept(peer, message, from, now);

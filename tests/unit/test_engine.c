@@ -382,9 +382,82 @@ static void replayed_and_forged_packets_are_dropped(void **state)
 	assert_int_equal(in.verdict, VERDICT_FORGED);
 }
 
+/* While there is no session the newest 128 packets wait, and none of them for longer than 30 s. */
+static void packets_wait_in_bounds(void **state)
+{
+	struct peer_snapshot s;
+
+	(void)state;
+	for (unsigned i = 0; i < ENGINE_STAGED_MAX + 5; i++)
+		assert_int_equal(send_from(&client, 100 + i, true), VERDICT_STAGED);
+	assert_int_equal(engine_verdicts(client.engine)->count[VERDICT_QUEUE_FULL], 5);
+	pass(2);
+	engine_snapshot(server.engine, server.peer, &s);
+	assert_int_equal(s.packets_in, ENGINE_STAGED_MAX);
+	assert_int_equal(server.delivered_bytes, 100 + ENGINE_STAGED_MAX + 4);
+
+	engine_stop(client.engine, CLOSE_STOPPING, now);
+	pass(2);
+	assert_int_equal(send_from(&server, 64, true), VERDICT_STAGED);
+	now = instant_after(now, 31 * NS_PER_S);
+	pass(1);
+	engine_snapshot(server.engine, server.peer, &s);
+	assert_int_equal(s.staged, 0);
+	assert_int_equal(engine_verdicts(server.engine)->count[VERDICT_NO_SESSION], 1);
+}
+
+/* An Init that nobody's engine sent, from @port. */
+static void give_init(const struct psk *psk, uint16_t port, const struct cookie *cookie,
+		      struct attempt *ret_attempt)
+{
+	struct payload offer = { .spi = { 1000u + port }, .spi_count = 1 };
+	struct handshake_keys keys;
+	uint8_t message[INIT_BYTES], secret[EPHEMERAL_BYTES];
+	struct endpoint from = client.address;
+	struct inbound in = { .datagram = message, .bytes = sizeof(message), .from = &from };
+
+	from.remote_port = port;
+	hook_random(NULL, secret, sizeof(secret));
+	handshake_keys_derive(&keys, psk, ROLE_CLIENT);
+	init_create(ret_attempt, &keys, cookie, &offer, secret, message);
+	engine_inbound(server.engine, &in, 1, now);
+}
+
+/* Many Inits in a second: those who prove their address are answered, the others are asked to. */
+static void proof_is_asked_for_under_load(void **state)
+{
+	enum { PEERS = 210, ANSWERED = 201 };
+	struct handshake_keys keys;
+	struct attempt attempt;
+	struct cookie cookie;
+	struct psk psk = { { 7 } };
+
+	(void)state;
+	now = instant_after(now, NS_PER_S);
+	for (unsigned i = 0; i < PEERS; i++) {
+		struct peer_config config = { .psk = &psk };
+
+		psk.b[1] = (uint8_t)i;
+		assert_non_null(engine_peer_add(server.engine, &config, now));
+		wire_first = wire_count = 0;
+		give_init(&psk, (uint16_t)(1 + i), NULL, &attempt);
+		assert_int_equal(wire_count, 1);
+		assert_int_equal(wire[0].data[4], i < ANSWERED ? CONTROL_RESPONSE : CONTROL_RETRY);
+	}
+	handshake_keys_derive(&keys, &psk, ROLE_CLIENT);
+	assert_true(retry_consume(&keys, attempt.ephemeral, wire[0].data, &cookie));
+	wire_first = wire_count = 0;
+	give_init(&psk, PEERS, &cookie, &attempt);
+	assert_int_equal(wire_count, 1);
+	assert_int_equal(wire[0].data[4], CONTROL_RESPONSE);
+	wire_count = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(packets_wait_in_bounds, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(proof_is_asked_for_under_load, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(comes_up_in_one_round_trip, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(packets_pass_both_ways, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rekeys_without_losing_a_packet, set_up, tear_down),
