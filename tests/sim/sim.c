@@ -18,7 +18,7 @@ struct options {
 	uint64_t seed;
 	unsigned seeds;
 	int loss; /* percent; -1 = 0, 10 and 30 */
-	bool trace, table;
+	bool trace;
 };
 
 static int by_size(const void *a, const void *b)
@@ -75,6 +75,17 @@ static void run_trial(const struct options *o, const struct trial *trial)
 	printf("%-24s %u good\n", trial->name, o->seeds);
 }
 
+static bool is_known(const char *name)
+{
+	for (unsigned i = 0; i < fault_count; i++)
+		if (strcmp(faults[i].name, name) == 0)
+			return true;
+	for (unsigned i = 0; i < trial_count; i++)
+		if (strcmp(trials[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static struct options read_options(int argc, char **argv)
 {
 	static const struct option names[] = { { "scenario", required_argument, NULL, 's' },
@@ -121,6 +132,10 @@ int main(int argc, char **argv)
 
 	if (sodium_init() < 0)
 		return 1;
+	if (o.scenario && !is_known(o.scenario)) {
+		fprintf(stderr, "sim: no scenario is called '%s'\n", o.scenario);
+		return 2;
+	}
 	setvbuf(stdout, NULL, o.trace ? _IOFBF : _IOLBF, 1 << 16);
 	if (ordinary)
 		o.seeds = 12;

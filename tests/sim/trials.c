@@ -14,6 +14,21 @@ static unsigned long handshakes(struct world *world, unsigned client)
 	return machine_snapshot(&world->machine[client], SERVER).handshakes;
 }
 
+/* In 20 s everybody is to be there, and answer. */
+static void recovers(struct world *world)
+{
+	world_run(world, 20 * NS_PER_S);
+	for (unsigned i = 1; i <= world->clients; i++) {
+		unsigned long before = world->delivered;
+
+		world_traffic(world, i, (struct traffic){ 0 });
+		send_packets(world, i, SERVER, 1, 100);
+		world_run(world, NS_PER_S);
+		if (world->delivered < before + 2)
+			sim_fail(world, "client %u does not find back", i);
+	}
+}
+
 /* A wire that loses nothing, but delays, reorders and repeats: of what is sent through a thousand rekeys
  * every packet arrives.  Bursts go out whenever a session changes. */
 static void thousand_rekeys(struct world *world)
@@ -195,6 +210,21 @@ static void racing_attacker(struct world *world)
 	}
 }
 
+/* Memory comes and goes.  Nothing may break by that, and with the memory the tunnel comes back. */
+static void no_memory(struct world *world)
+{
+	start_all(world);
+	world_traffic(world, 1, (struct traffic){ 500, true, true, 200 });
+	world->watch.allocations_to_fail = 3;
+	for (unsigned i = 0; i < 40; i++) {
+		world_run(world, world_below(world, 200) * NS_PER_S);
+		machine_kill(&world->machine[i % 2]);
+		machine_start(&world->machine[i % 2]);
+	}
+	world->watch.allocations_to_fail = 0;
+	recovers(world);
+}
+
 static void mishap(struct world *world)
 {
 	unsigned i = world_below(world, world->clients + 1);
@@ -279,16 +309,7 @@ static void chaos(struct world *world)
 		watch_keys_gone(&world->watch, (struct instant){ world->now.ns - 3000 * NS_PER_S });
 	}
 	heal(world);
-	world_run(world, 20 * NS_PER_S);
-	for (unsigned i = 1; i <= world->clients; i++) {
-		unsigned long before = world->delivered;
-
-		world_traffic(world, i, (struct traffic){ 0 });
-		send_packets(world, i, SERVER, 1, 100);
-		world_run(world, NS_PER_S);
-		if (world->delivered < before + 2)
-			sim_fail(world, "client %u does not find back", i);
-	}
+	recovers(world);
 }
 
 /* clang-format off */
@@ -300,6 +321,7 @@ const struct trial trials[] = {
 	{ "stranger",        stranger,        1, 3 },
 	{ "racing-attacker", racing_attacker, 1, 3 },
 	{ "replayed-inits",  replayed_inits,  1, 2 },
+	{ "no-memory",       no_memory,       1, 3 },
 	{ "chaos",           chaos,           CLIENTS_MAX, 4 },
 };
 /* clang-format on */

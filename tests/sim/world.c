@@ -440,7 +440,7 @@ static void server_peers(struct machine *server)
 					      .endpoint = server->file[i] };
 
 		server->peer[i] = engine_peer_add(server->engine, &config, world->now);
-		if (!server->peer[i] && !world->watch.allocations_to_fail)
+		if (!server->peer[i])
 			sim_fail(world, "a peer could not be added");
 	}
 }
@@ -475,6 +475,9 @@ void machine_start(struct machine *machine)
 		.software = "minivpn sim",
 	};
 
+	unsigned fail = world->watch.allocations_to_fail;
+
+	world->watch.allocations_to_fail = 0;
 	machine->asleep = false;
 	machine->engine = engine_create(&config, world->now);
 	if (!machine->engine)
@@ -483,6 +486,7 @@ void machine_start(struct machine *machine)
 		server_peers(machine);
 	else
 		client_peer(machine);
+	world->watch.allocations_to_fail = fail;
 }
 
 void machine_kill(struct machine *machine)

@@ -149,6 +149,7 @@ void world_run(struct world *world, int64_t ns);
 bool world_chance(struct world *world, unsigned n);
 uint32_t world_below(struct world *world, uint32_t n);
 
+/** machine_start() - always finds memory, whatever becomes of it later */
 void machine_start(struct machine *machine);
 
 /** machine_kill() - end without a word; machine_stop() - say Close first */
