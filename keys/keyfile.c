@@ -110,13 +110,29 @@ static bool parse_invite(char *text, struct keytext *ret_key, struct complaint *
 	return invite_parse(text, ret_key, ret_complaint);
 }
 
+int keyfile_parse(char *text, size_t bytes, const char *path, struct keytext *ret_key,
+		  struct keyfile_complaint *ret_complaint)
+{
+	char behind;
+	bool ok;
+
+	if (bytes == 0)
+		return keyfile_refuse(ret_complaint, path, EINVAL, "is empty, expected a key");
+	behind = text[bytes];
+	text[bytes] = '\0';
+	ok = invite_looks_like(text) ? parse_invite(text, ret_key, &ret_complaint->what)
+				     : keytext_parse(text, bytes, ret_key, &ret_complaint->what);
+	text[bytes] = behind;
+	snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s", path);
+	return ok ? 0 : -EINVAL;
+}
+
 int keyfile_read_from(int fd, const char *path, struct keytext *ret_key,
 		      struct keyfile_complaint *ret_complaint)
 {
 	char *text = sodium_malloc(KEYFILE_BYTES_MAX + 2); /* locked, and wiped by sodium_free() */
 	ssize_t bytes;
-	bool ok = false;
-	int r = 0;
+	int r;
 
 	if (!text)
 		return keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
@@ -127,24 +143,18 @@ int keyfile_read_from(int fd, const char *path, struct keytext *ret_key,
 	else if (bytes > KEYFILE_BYTES_MAX)
 		r = keyfile_refuse(ret_complaint, path, EFBIG,
 				   "has more than %d bytes: it is no key file", KEYFILE_BYTES_MAX);
-	else if (bytes == 0)
-		r = keyfile_refuse(ret_complaint, path, EINVAL, "is empty, expected a key");
-	else {
-		text[bytes] = '\0';
-		ok = invite_looks_like(text)
-			     ? parse_invite(text, ret_key, &ret_complaint->what)
-			     : keytext_parse(text, (size_t)bytes, ret_key, &ret_complaint->what);
-		snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s", path);
-		r = ok ? 0 : -EINVAL;
-	}
+	else
+		r = keyfile_parse(text, (size_t)bytes, path, ret_key, ret_complaint);
 	sodium_free(text);
 	return r;
 }
 
-int keyfile_read(const char *path, struct keytext *ret_key, struct keyfile_complaint *ret_complaint)
+int keyfile_open(int folder, const char *name, const char *path,
+		 struct keyfile_complaint *ret_complaint)
 {
 	/* Not blocking: a pipe of that name must not hold us up before it is refused. */
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	scoped_fd fd =
+		openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	int r;
 
 	if (fd < 0 && errno == ELOOP)
@@ -158,9 +168,14 @@ int keyfile_read(const char *path, struct keytext *ret_key, struct keyfile_compl
 		return keyfile_refuse(ret_complaint, path, errno, "cannot be opened: %s",
 				      strerror(errno));
 	r = check_safe(fd, path, ret_complaint);
-	if (r < 0)
-		return r;
-	return keyfile_read_from(fd, path, ret_key, ret_complaint);
+	return r < 0 ? r : take_fd(&fd);
+}
+
+int keyfile_read(const char *path, struct keytext *ret_key, struct keyfile_complaint *ret_complaint)
+{
+	scoped_fd fd = keyfile_open(AT_FDCWD, path, path, ret_complaint);
+
+	return fd < 0 ? fd : keyfile_read_from(fd, path, ret_key, ret_complaint);
 }
 
 /* ---- Writing ---- */
@@ -258,5 +273,30 @@ int keyfile_write(const char *path, const struct keytext *key,
 	if (r < 0)
 		return keyfile_refuse(ret_complaint, path, -r, "cannot be written: %s",
 				      strerror(-r));
+	return 0;
+}
+
+int keyfile_replace(const char *path, const struct keytext *key,
+		    struct keyfile_complaint *ret_complaint)
+{
+	scoped_memory char *beside = NULL;
+	const char *slash = strrchr(path, '/');
+	int r, before = slash ? (int)(slash + 1 - path) : 0;
+
+	/* A name that begins with a dot is nobody's key. */
+	if (asprintf(&beside, "%.*s.%s.new", before, path, path + before) < 0)
+		return keyfile_refuse(ret_complaint, path, ENOMEM,
+				      "cannot be written: out of memory");
+	unlink(beside);
+	r = keyfile_write(beside, key, ret_complaint);
+	if (r < 0)
+		return r;
+	if (rename(beside, path) < 0) {
+		r = keyfile_refuse(ret_complaint, path, errno, "cannot be replaced: %s",
+				   strerror(errno));
+		unlink(beside);
+	}
+	if (r < 0)
+		return r;
 	return 0;
 }

@@ -49,6 +49,26 @@ int keyfile_read(const char *path, struct keytext *ret_key,
 		 struct keyfile_complaint *ret_complaint);
 
 /**
+ * keyfile_open() - open a key file, unless it is one that keyfile_read() would refuse
+ * @folder, @name: as for openat(2)
+ * @path:          what to call it in a complaint
+ *
+ * Return: a descriptor; negative errno with @ret_complaint filled
+ */
+int keyfile_open(int folder, const char *name, const char *path,
+		 struct keyfile_complaint *ret_complaint);
+
+/**
+ * keyfile_parse() - read what a key file holds: the text of a key, or an invite
+ * @text: @bytes, and room for one more, which is left as it was
+ * @path: what to call it in a complaint
+ *
+ * Return: 0; -EINVAL with @ret_complaint filled
+ */
+int keyfile_parse(char *text, size_t bytes, const char *path, struct keytext *ret_key,
+		  struct keyfile_complaint *ret_complaint);
+
+/**
  * keyfile_read_from() - read a key from a descriptor, to its end: the text of a key file, or an invite
  * @fd:   stays open; nothing is asked of who owns it
  * @path: what to call it in a complaint
@@ -67,6 +87,14 @@ int keyfile_read_from(int fd, const char *path, struct keytext *ret_key,
  */
 int keyfile_write(const char *path, const struct keytext *key,
 		  struct keyfile_complaint *ret_complaint);
+
+/**
+ * keyfile_replace() - the same for one that exists: whoever reads it finds the old or the new one
+ *
+ * Return: 0; negative errno with @ret_complaint filled
+ */
+int keyfile_replace(const char *path, const struct keytext *key,
+		    struct keyfile_complaint *ret_complaint);
 
 /**
  * keyfile_refuse() - fill in a complaint about @path as a whole

@@ -2,6 +2,7 @@
 #include "keys/keyfolder.h"
 
 #include "keys/addresses.h"
+#include "keys/claims.h"
 #include "scope.h"
 
 #include <dirent.h>
@@ -13,123 +14,82 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+bool keyfolder_has_name(const char *name)
+{
+	size_t bytes = strlen(name);
+
+	return *name != '.' && bytes > 4 && strcmp(name + bytes - 4, ".key") == 0 &&
+	       !strchr(name, '\n');
+}
+
 static int is_key_name(const struct dirent *entry)
 {
-	size_t bytes = strlen(entry->d_name);
-
-	return entry->d_name[0] != '.' && bytes > 4 &&
-	       strcmp(entry->d_name + bytes - 4, ".key") == 0;
+	return keyfolder_has_name(entry->d_name);
 }
 
-static bool shares_address(const struct keytext *a, const struct keytext *b)
+static int by_name(const struct dirent **a, const struct dirent **b)
 {
-	for (unsigned i = 0; i < a->address_count; i++)
-		for (unsigned j = 0; j < b->address_count; j++)
-			if (address_equal(&a->address[i].address, &b->address[j].address))
-				return true;
-	return false;
+	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* What two keys of one server may not have in common; NULL if nothing. */
-static const char *in_common(const struct keytext *a, const struct keytext *b)
+int keyfolder_list(const char *path, struct dirent ***ret_entries)
 {
-	if (psk_equal(&a->psk, &b->psk))
-		return "key";
-	if (strcmp(a->name, b->name) == 0)
-		return "name";
-	return shares_address(a, b) ? "address" : NULL;
+	int entries = scandir(path, ret_entries, is_key_name, by_name);
+
+	return entries < 0 ? -errno : entries;
 }
 
-/*
- * Finding what two keys have in common, out of ten thousand: each thing that only one may have (key,
- * name, address) leaves a mark in a table.  Two keys whose marks are equal are then compared.
- */
-struct mark {
-	uint64_t hash;
-	size_t owner; /* place of the key in the folder, from 1; 0 = no mark here */
-};
-
-struct marks {
-	struct mark *mark;
-	size_t count; /* a power of two, at least twice as many as will be set */
-	uint8_t seed[crypto_shorthash_KEYBYTES];
-};
-
-static bool marks_open(struct marks *marks, size_t keys)
+static int refuse_common(const char *path, const char *what, const struct claimant *claimant,
+			 const struct claimant *other, struct keyfile_complaint *ret_complaint)
 {
-	marks->count = 4;
-	while (marks->count < keys * (2 + KEY_ADDRESSES_MAX) * 2)
-		marks->count *= 2;
-	crypto_shorthash_keygen(marks->seed);
-	marks->mark = calloc(marks->count, sizeof(*marks->mark));
-	return marks->mark;
+	char file[PATH_MAX];
+
+	snprintf(file, sizeof(file), "%s/%s", path, claimant->file);
+	return keyfile_refuse(ret_complaint, file, EINVAL,
+			      "has the same %s as '%s', expected one of its own", what,
+			      other->file);
 }
 
-/* Hashes of keys are no keys, but who has them and the seed could test a guess. */
-static void marks_close(struct marks *marks)
+static int check_distinct(const char *path, const struct keyfolder *folder,
+			  struct keyfile_complaint *ret_complaint)
 {
-	if (marks->mark)
-		sodium_memzero(marks->mark, marks->count * sizeof(*marks->mark));
-	free(marks->mark);
-	sodium_memzero(marks->seed, sizeof(marks->seed));
-}
+	scoped_memory struct claimant *claimant = calloc(folder->count + 1, sizeof(*claimant));
+	const struct claimant *other;
+	struct claims claims = { 0 };
+	const char *same;
+	int r = 0;
 
-/* Sets one mark for the last key of the folder.  Return: the key that has set the same and has
- * something in common with it, from 1; 0 if there is none. */
-static size_t marks_set(struct marks *marks, const struct keyfolder *folder, const void *thing,
-			size_t bytes)
-{
-	const struct keytext *own = &folder->key[folder->count];
-	uint64_t hash;
-	size_t at;
+	if (!claimant || !claims_open(&claims, folder->count))
+		return keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
+	for (size_t i = 0; i < folder->count && r == 0; i++) {
+		const struct keytext *key = &folder->key[i];
 
-	crypto_shorthash((uint8_t *)&hash, thing, bytes, marks->seed);
-	for (at = hash & (marks->count - 1); marks->mark[at].owner;
-	     at = (at + 1) & (marks->count - 1))
-		if (marks->mark[at].hash == hash && marks->mark[at].owner <= folder->count &&
-		    in_common(own, &folder->key[marks->mark[at].owner - 1]))
-			return marks->mark[at].owner;
-	marks->mark[at] = (struct mark){ hash, folder->count + 1 };
-	return 0;
-}
-
-static size_t marks_set_all(struct marks *marks, const struct keyfolder *folder)
-{
-	const struct keytext *key = &folder->key[folder->count];
-	size_t other = marks_set(marks, folder, &key->psk, sizeof(key->psk));
-
-	if (!other)
-		other = marks_set(marks, folder, key->name, strlen(key->name));
-	for (unsigned i = 0; i < key->address_count && !other; i++)
-		other = marks_set(marks, folder, &key->address[i].address,
-				  sizeof(key->address[i].address));
-	return other;
+		claimant[i] = (struct claimant){ folder->file[i], key, psk_mark(&key->psk),
+						 psk_mark(&key->old_psk) };
+		same = claims_make(&claims, &claimant[i], &other);
+		if (same)
+			r = refuse_common(path, same, &claimant[i], other, ret_complaint);
+	}
+	claims_close(&claims);
+	return r;
 }
 
 static int read_entry(const char *path, const char *name, struct keyfolder *folder,
-		      struct marks *marks, struct keyfile_complaint *ret_complaint)
+		      struct keyfile_complaint *ret_complaint)
 {
 	struct keytext *key = &folder->key[folder->count];
 	scoped_memory char *file = NULL;
-	size_t other;
 	int r;
 
 	if (asprintf(&file, "%s/%s", path, name) < 0)
 		return keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
 	r = keyfile_read(file, key, ret_complaint);
-	if (r < 0)
-		return r;
-	other = marks_set_all(marks, folder);
-	if (other)
-		return keyfile_refuse(ret_complaint, file, EINVAL,
-				      "has the same %s as '%s', expected one of its own",
-				      in_common(key, &folder->key[other - 1]),
-				      folder->file[other - 1]);
-	snprintf(folder->file[folder->count++], sizeof(*folder->file), "%s", name);
-	return 0;
+	if (r == 0)
+		snprintf(folder->file[folder->count++], sizeof(*folder->file), "%s", name);
+	return r;
 }
 
-static int check_safe(const char *path, struct keyfile_complaint *ret_complaint)
+int keyfolder_check(const char *path, struct keyfile_complaint *ret_complaint)
 {
 	struct stat s;
 
@@ -154,17 +114,15 @@ static int check_safe(const char *path, struct keyfile_complaint *ret_complaint)
 static int read_entries(const char *path, struct dirent **entry, size_t entries,
 			struct keyfolder *folder, struct keyfile_complaint *ret_complaint)
 {
-	struct marks marks;
 	int r = 0;
 
 	folder->key = sodium_allocarray(entries, sizeof(*folder->key));
 	folder->file = calloc(entries, sizeof(*folder->file));
-	if (!marks_open(&marks, entries) || !folder->key || !folder->file)
-		r = keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
+	if (!folder->key || !folder->file)
+		return keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
 	for (size_t i = 0; i < entries && r == 0; i++)
-		r = read_entry(path, entry[i]->d_name, folder, &marks, ret_complaint);
-	marks_close(&marks);
-	return r;
+		r = read_entry(path, entry[i]->d_name, folder, ret_complaint);
+	return r ? r : check_distinct(path, folder, ret_complaint);
 }
 
 int keyfolder_read(const char *path, struct keyfolder *ret_folder,
@@ -172,14 +130,14 @@ int keyfolder_read(const char *path, struct keyfolder *ret_folder,
 {
 	struct keyfolder folder = { 0 };
 	struct dirent **entry;
-	int r = check_safe(path, ret_complaint), entries;
+	int r = keyfolder_check(path, ret_complaint), entries;
 
 	if (r < 0)
 		return r;
-	entries = scandir(path, &entry, is_key_name, alphasort);
+	entries = keyfolder_list(path, &entry);
 	if (entries < 0)
-		return keyfile_refuse(ret_complaint, path, errno, "cannot be read: %s",
-				      strerror(errno));
+		return keyfile_refuse(ret_complaint, path, -entries, "cannot be read: %s",
+				      strerror(-entries));
 	if (entries > 0)
 		r = read_entries(path, entry, (size_t)entries, &folder, ret_complaint);
 	for (int i = 0; i < entries; i++)

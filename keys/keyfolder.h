@@ -6,7 +6,9 @@
 #include "keys/keyfile.h"
 #include "keys/keytext.h"
 
+#include <dirent.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /**
@@ -19,10 +21,24 @@ struct keyfolder {
 	size_t count;
 };
 
+/** keyfolder_has_name() - does a file of that name count as a key? */
+bool keyfolder_has_name(const char *name);
+
+/**
+ * keyfolder_list() - the names of a folder's keys, in the order of strcmp()
+ * @ret_entries: as scandir(3) leaves it, the caller's to free
+ *
+ * Return: how many, or negative errno
+ */
+int keyfolder_list(const char *path, struct dirent ***ret_entries);
+
+/** keyfolder_check() - could nobody else put a key into it?  0, or negative errno with @ret_complaint */
+int keyfolder_check(const char *path, struct keyfile_complaint *ret_complaint);
+
 /**
  * keyfolder_read() - read a folder; an empty one is no error
  *
- * Refuses the same key, name or address in two files, naming both; and a folder that somebody else
+ * Refuses the same key, name, address or network in two files, naming both; and a folder that somebody else
  * could put a key into.
  *
  * Return: 0 (release with keyfolder_release()); negative errno with @ret_complaint filled

@@ -179,7 +179,7 @@ out:
 	return ok;
 }
 
-static void psk_print(const struct psk *psk, char *ret_text)
+static const char *psk_print(const struct psk *psk, char *ret_text)
 {
 	uint8_t raw[PSK_CHECKED_BYTES];
 
@@ -189,6 +189,7 @@ static void psk_print(const struct psk *psk, char *ret_text)
 	sodium_bin2base64(ret_text + strlen(psk_prefix), PSK_BASE64_CHARACTERS + 1, raw,
 			  sizeof(raw), BASE64);
 	sodium_memzero(raw, sizeof(raw));
+	return ret_text;
 }
 
 /* ---- The lines of a key file ---- */
@@ -207,6 +208,13 @@ static bool set_key(struct keytext *key, const char *value, unsigned line,
 		    struct complaint *ret_complaint)
 {
 	return psk_parse(value, &key->psk, line, ret_complaint);
+}
+
+static bool set_old_key(struct keytext *key, const char *value, unsigned line,
+			struct complaint *ret_complaint)
+{
+	key->has_old = true;
+	return psk_parse(value, &key->old_psk, line, ret_complaint);
 }
 
 static bool set_endpoint(struct keytext *key, const char *value, unsigned line,
@@ -267,7 +275,7 @@ static const struct field {
 		    struct complaint *ret_complaint);
 } fields[] = {
 	{ "name", set_name },       { "key", set_key },           { "endpoint", set_endpoint },
-	{ "address", set_address }, { "networks", set_networks },
+	{ "address", set_address }, { "networks", set_networks }, { "old-key", set_old_key },
 };
 enum { FIELDS = sizeof(fields) / sizeof(*fields), FIELD_NAME = 0, FIELD_KEY = 1 };
 
@@ -312,7 +320,9 @@ static bool parse_line(const char *text, size_t bytes, unsigned line, struct key
 		return ok;
 	}
 	return complain(ret_complaint, line,
-			"'%s' is unknown, expected name, key, endpoint, address or networks", name);
+			"'%s' is unknown, expected name, key, endpoint, address, networks or "
+			"old-key",
+			name);
 }
 
 static bool parse_lines(const char *text, size_t bytes, struct keytext *key,
@@ -378,13 +388,17 @@ size_t keytext_print(const struct keytext *key, char *ret_text)
 	struct writer w = writer_over(ret_text, KEYTEXT_BYTES);
 	char psk[PSK_TEXT_BYTES], endpoint[HOSTPORT_BYTES];
 
-	psk_print(&key->psk, psk);
 	put(&w,
 	    "# Key of a minivpn tunnel, for its client and its server. Keep it secret.\nname = ");
 	put(&w, key->name);
 	put(&w, "\nkey = ");
-	put(&w, psk);
+	put(&w, psk_print(&key->psk, psk));
 	put(&w, "\n");
+	if (key->has_old) {
+		put(&w, "old-key = ");
+		put(&w, psk_print(&key->old_psk, psk));
+		put(&w, "\n");
+	}
 	sodium_memzero(psk, sizeof(psk));
 	if (*key->endpoint.host) {
 		put(&w, "endpoint = ");

@@ -11,6 +11,9 @@
  *	address = 10.171.38.2/24, fd5b:27c:9a11::2/64
  *	networks = 192.168.7.0/24
  *
+ * A server's may have one more, old-key, as `minivpn rotate` writes it: the key that the client had
+ * before, which is good until it has connected with the new one.
+ *
  * The 48 characters are base64 (RFC 4648 section 5, no padding) of the 32 bytes of the key and
  * the first four of SHA-512("minivpn key check " | key): a typo or a truncated copy is told
  * apart from a wrong key.  An invite is "mv1:" and base64 of
@@ -46,6 +49,7 @@ enum {
  * @name:     of the client that holds it: letters, digits, '.', '_', '-', none of the last three
  *            first
  * @psk:      the key itself
+ * @has_old, @old_psk: server: the key before it, good until this one has been used
  * @endpoint: where the server is found; host empty if not said
  * @address:  the client's addresses inside the tunnel, with their networks' lengths
  * @network:  further networks behind the client
@@ -55,6 +59,8 @@ enum {
 struct keytext {
 	char name[KEY_NAME_BYTES];
 	struct psk psk;
+	bool has_old;
+	struct psk old_psk;
 	struct hostport endpoint;
 	struct prefix address[KEY_ADDRESSES_MAX];
 	unsigned address_count;

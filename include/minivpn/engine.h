@@ -175,8 +175,19 @@ struct peer *engine_peer_add(struct engine *engine, const struct peer_config *co
 void engine_peer_remove(struct engine *engine, struct peer *peer, enum close_reason reason,
 			struct instant now);
 
+/**
+ * engine_peer_own() - let a peer own these prefixes instead of those that it has
+ *
+ * Return: 0, or -1 without memory.  A prefix that another peer owns already moves to this one
+ */
+int engine_peer_own(struct engine *engine, struct peer *peer, const struct prefix *allowed,
+		    unsigned count);
+
 /** peer_tag() - what the shell gave as peer_config.tag */
 void *peer_tag(const struct peer *peer);
+
+/** peer_set_tag() - another tag from now on */
+void peer_set_tag(struct peer *peer, void *tag);
 
 /** engine_peer_endpoint() - client: the server is (also) to be tried at @endpoint, from now on */
 void engine_peer_endpoint(struct engine *engine, struct peer *peer, const struct endpoint *endpoint,

@@ -7,6 +7,11 @@ int command_server(int argc, char *argv[]);
 int command_client(int argc, char *argv[]);
 int command_status(int argc, char *argv[]);
 int command_down(int argc, char *argv[]);
+int command_invite(int argc, char *argv[]);
+int command_list(int argc, char *argv[]);
+int command_remove(int argc, char *argv[]);
+int command_rotate(int argc, char *argv[]);
+int command_reload(int argc, char *argv[]);
 int command_version(int argc, char *argv[]);
 
 #endif

@@ -62,7 +62,7 @@ int command_down(int argc, char *argv[])
 		say_names(&meant);
 		return EXIT_USAGE;
 	}
-	r = control_ask(state_directory(meant.name[0], folder), "down", &reply);
+	r = control_ask(state_directory(meant.name[0], folder), "down", -1, &reply);
 	if (r < 0) {
 		say("%s cannot be asked to stop: %s%s", meant.name[0], strerror(-r),
 		    r == -EACCES ? " (that is for root: run it with sudo)" : "");

@@ -20,6 +20,12 @@ static const struct command {
 	{ "status", command_status, "status [--json] [NAME]",
 	  "who is there, what passed, what did not" },
 	{ "down", command_down, "down [NAME]", "stop a tunnel and wait until all is undone" },
+	{ "invite", command_invite, "invite [options] NAME",
+	  "add a client to the server that runs" },
+	{ "list", command_list, "list", "the server's clients" },
+	{ "remove", command_remove, "remove NAME", "delete a client's key and cut it off" },
+	{ "rotate", command_rotate, "rotate NAME", "give a client a new key" },
+	{ "reload", command_reload, "reload", "take up key files that came, changed or went" },
 	{ "version", command_version, "version", "version, libraries, AEAD back-ends" },
 	{ "help", command_help, "help", "this text" },
 };
@@ -53,9 +59,11 @@ int main(int argc, char *argv[])
 		if (strcmp(name, commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
 	if (*name)
-		say("'%s' is no command, expected server, client, status, down, version or help",
+		say("'%s' is no command, expected server, client or another that minivpn help "
+		    "lists",
 		    name);
 	else
-		say("a command is missing, expected server, client, status, down, version or help");
+		say("a command is missing, expected server, client or another that minivpn help "
+		    "lists");
 	return EXIT_USAGE;
 }

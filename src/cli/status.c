@@ -198,7 +198,7 @@ static void print_tunnel(const json_t *tunnel)
 static int ask(const char *name, json_t **ret_reply)
 {
 	char folder[STATE_PATH_BYTES];
-	int r = control_ask(state_directory(name, folder), "status", ret_reply);
+	int r = control_ask(state_directory(name, folder), "status", -1, ret_reply);
 
 	if (r == 0)
 		return 0;

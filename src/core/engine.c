@@ -387,9 +387,32 @@ void engine_peer_remove(struct engine *engine, struct peer *peer, enum close_rea
 	peer_destroy(peer);
 }
 
+int engine_peer_own(struct engine *engine, struct peer *peer, const struct prefix *allowed,
+		    unsigned count)
+{
+	struct allowed_entry *entries;
+
+	if (!tables_grow(engine, count))
+		return -1;
+	entries = allocate(engine, (count + 1) * sizeof(*entries));
+	if (!entries)
+		return -1;
+	for (unsigned i = 0; i < peer->allowed_count; i++)
+		allowed_remove(&engine->allowed, &peer->allowed[i]);
+	release(engine, peer->allowed);
+	peer->allowed = entries;
+	own_prefixes(peer, allowed, count);
+	return 0;
+}
+
 void *peer_tag(const struct peer *peer)
 {
 	return peer->tag;
+}
+
+void peer_set_tag(struct peer *peer, void *tag)
+{
+	peer->tag = tag;
 }
 
 void engine_peer_endpoint(struct engine *engine, struct peer *peer, const struct endpoint *endpoint,

@@ -175,8 +175,12 @@ void session_erase(struct session *session);
 bool session_may_send(const struct session *session, struct instant now);
 bool session_may_receive(const struct session *session, struct instant now);
 
-/** session_make_current() - put it in the current slot; what it replaces becomes old */
-void session_make_current(struct session *session, struct instant now);
+/**
+ * session_make_current() - put it in the current slot; what it replaces becomes old
+ * @from: where the other end was heard
+ */
+void session_make_current(struct session *session, const struct endpoint *from,
+			  struct instant now);
 
 /** session_promote() - the first packet verified in this pending session; it came from @from */
 void session_promote(struct session *session, const struct endpoint *from, struct instant now);

@@ -261,7 +261,7 @@ enum verdict initiator_response(struct engine *engine, const uint8_t *message, s
 		peer_event(peer, (struct engine_event){ .kind = EVENT_CONFIGURED,
 							.endpoint = &peer->endpoint,
 							.configuration = told });
-	session_make_current(session, now);
+	session_make_current(session, &peer->endpoint, now);
 	liveness_session(peer, true, now);
 	staging_flush(peer, now);
 	return VERDICT_CONSUMED;

@@ -127,7 +127,7 @@ static void make_old(struct session *session)
 	*room = session;
 }
 
-static void came_up(struct peer *peer, struct instant now)
+static void came_up(struct peer *peer, const struct endpoint *from, struct instant now)
 {
 	bool rekeyed = peer->up;
 
@@ -136,7 +136,7 @@ static void came_up(struct peer *peer, struct instant now)
 		peer->up_since = now;
 	}
 	peer_event(peer, (struct engine_event){ .kind = rekeyed ? EVENT_REKEYED : EVENT_UP,
-						.endpoint = &peer->endpoint });
+						.endpoint = from });
 }
 
 static void went_down(struct peer *peer, enum close_reason reason, bool closed)
@@ -151,7 +151,7 @@ static void went_down(struct peer *peer, enum close_reason reason, bool closed)
 						.closed_by_peer = closed });
 }
 
-void session_make_current(struct session *session, struct instant now)
+void session_make_current(struct session *session, const struct endpoint *from, struct instant now)
 {
 	struct peer *peer = session->peer;
 	struct session **slot = slot_of(session);
@@ -167,7 +167,7 @@ void session_make_current(struct session *session, struct instant now)
 	peer->remote_workers = session->remote_workers;
 	path_agreed(peer, session->inner_mtu);
 	roaming_session(peer);
-	came_up(peer, now);
+	came_up(peer, from, now);
 }
 
 void session_promote(struct session *session, const struct endpoint *from, struct instant now)
@@ -183,7 +183,7 @@ void session_promote(struct session *session, const struct endpoint *from, struc
 		if (peer->pending[i] && peer->pending[i]->generation < session->generation)
 			session_erase(peer->pending[i]);
 	initiator_abandon(peer);
-	session_make_current(session, now);
+	session_make_current(session, from, now);
 	liveness_session(peer, false, now);
 	if (peer->engine->config.role == ROLE_SERVER)
 		roaming_promoted(peer, session->pending, from, now);

@@ -49,15 +49,16 @@ int control_start(struct control *control, int listener, struct loop *loop, uint
 		.listener = listener, .loop = loop, .tag = tag, .answer = answer, .context = context
 	};
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
-		control->client[i].fd = -1;
+		control->client[i] = (struct control_client){ .fd = -1, .passed = -1 };
 	return loop_watch(loop, listener, tag);
 }
 
 static void hang_up(struct control_client *client)
 {
 	close(client->fd);
+	close_fd(&client->passed);
 	free(client->reply);
-	*client = (struct control_client){ .fd = -1 };
+	*client = (struct control_client){ .fd = -1, .passed = -1 };
 }
 
 void control_stop(struct control *control)
@@ -113,20 +114,21 @@ static void accept_client(struct control *control)
 
 /* ---- One connection ---- */
 
-/* What is to be said to @text, a request of @bytes; takes its own members as well as the answer's. */
-static json_t *reply_to(struct control *control, const char *text, size_t bytes)
+/* What is to be said to a request; its own members as well as the answer's. */
+static json_t *reply_to(struct control *control, const struct control_client *client)
 {
 	json_error_t error;
-	json_t *request = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+	json_t *request = json_loadb(client->request, client->got, JSON_REJECT_DUPLICATES, &error);
 	json_t *reply = json_pack("{s:s}", "minivpn", MINIVPN_VERSION), *answer;
 	const char *word = json_string_value(json_object_get(request, "request"));
 
 	if (!word) {
 		json_object_set_new(reply, "error", json_string("expected {\"request\": \"...\"}"));
 	} else {
-		answer = control->answer(control->context, word);
+		answer = control->answer(control->context, word, client->passed);
 		if (answer) {
-			json_object_set_new(reply, "reply", json_string(word));
+			if (!json_object_get(answer, "error"))
+				json_object_set_new(reply, "reply", json_string(word));
 			json_object_update(reply, answer);
 			json_decref(answer);
 		} else {
@@ -139,7 +141,7 @@ static json_t *reply_to(struct control *control, const char *text, size_t bytes)
 
 static int prepare_reply(struct control *control, struct control_client *client)
 {
-	json_t *reply = reply_to(control, client->request, client->got);
+	json_t *reply = reply_to(control, client);
 
 	client->reply = json_dumps(reply, JSON_COMPACT);
 	json_decref(reply);
@@ -167,10 +169,32 @@ static int send_reply(struct control *control, struct control_client *client)
 	return -ESHUTDOWN;
 }
 
+/* As recv(2), and keeps the descriptor that came with it; of several the first, of many none. */
+static ssize_t receive_with_descriptor(struct control_client *client)
+{
+	struct iovec bytes = { client->request + client->got,
+			       sizeof(client->request) - client->got };
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} ancillary;
+	struct msghdr message = { .msg_iov = &bytes,
+				  .msg_iovlen = 1,
+				  .msg_control = &ancillary,
+				  .msg_controllen = sizeof(ancillary) };
+	ssize_t n = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
+
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS) {
+		close_fd(&client->passed);
+		memcpy(&client->passed, CMSG_DATA(head), sizeof(int));
+	}
+	return n;
+}
+
 static int receive_request(struct control *control, struct control_client *client)
 {
-	ssize_t n = recv(client->fd, client->request + client->got,
-			 sizeof(client->request) - client->got, MSG_DONTWAIT);
+	ssize_t n = receive_with_descriptor(client);
 	int r;
 
 	if (n < 0)
@@ -225,7 +249,27 @@ static int connect_to(const char *directory, int *ret_fd)
 	return 0;
 }
 
-int control_ask(const char *directory, const char *request, json_t **ret_reply)
+static int send_with_descriptor(int fd, const char *line, size_t size, int passed)
+{
+	struct iovec bytes = { (char *)line, size };
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} ancillary = { 0 };
+	struct msghdr message = { .msg_iov = &bytes, .msg_iovlen = 1 };
+
+	if (passed >= 0) {
+		message.msg_control = &ancillary;
+		message.msg_controllen = sizeof(ancillary);
+		ancillary.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+						   .cmsg_type = SCM_RIGHTS,
+						   .cmsg_len = CMSG_LEN(sizeof(int)) };
+		memcpy(CMSG_DATA(&ancillary.head), &passed, sizeof(int));
+	}
+	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int control_ask(const char *directory, const char *request, int passed, json_t **ret_reply)
 {
 	scoped_fd fd = -1;
 	char line[256];
@@ -236,8 +280,9 @@ int control_ask(const char *directory, const char *request, json_t **ret_reply)
 	if (r < 0)
 		return r;
 	bytes = snprintf(line, sizeof(line), "{\"request\": \"%s\"}\n", request);
-	if (send(fd, line, (size_t)bytes, MSG_NOSIGNAL) < 0)
-		return -errno;
+	r = send_with_descriptor(fd, line, (size_t)bytes, passed);
+	if (r < 0)
+		return r;
 	errno = 0;
 	reply = json_loadfd(fd, JSON_REJECT_DUPLICATES, &error);
 	if (!reply)

@@ -6,6 +6,8 @@
  *	{"request": "status"}   ->   {"minivpn": "0.1.0", "reply": "status", ...}
  *	anything else           ->   {"minivpn": "0.1.0", "error": "..."}
  *
+ * A request may bring a descriptor (SCM_RIGHTS): what root can open and this process cannot.
+ *
  * The socket lies in the instance's directory (host/state.h), made while there are still rights, and
  * is for root alone: by its mode, and by what the kernel says of who connected.  Serving it never
  * blocks: what cannot be sent at once waits in a buffer of its own for the socket to be writable.  At
@@ -29,11 +31,12 @@ enum {
  * control_answer - what answers requests
  * @context: as given to control_start()
  * @request: value of the request's member "request"
+ * @passed:  the descriptor that came with it, or -1; control closes it
  *
- * Return: the reply's further members, as an object that control takes over; NULL for a request that
- * is not known
+ * Return: the reply's further members, as an object that control takes over ("error" among them if it
+ * could not be done); NULL for a request that is not known
  */
-typedef json_t *control_answer(void *context, const char *request);
+typedef json_t *control_answer(void *context, const char *request, int passed);
 
 /**
  * struct control_client - one connection
@@ -41,6 +44,7 @@ typedef json_t *control_answer(void *context, const char *request);
  * @serial:  the lowest came first
  * @request: what has come of the request so far
  * @got:     how many bytes of it
+ * @passed:  a descriptor that came with it, or -1
  * @reply:   what is to be sent, @bytes of it, @sent of them already; NULL while it is not known
  */
 struct control_client {
@@ -48,6 +52,7 @@ struct control_client {
 	uint64_t serial;
 	char request[CONTROL_REQUEST_BYTES];
 	size_t got;
+	int passed;
 	char *reply;
 	size_t bytes, sent;
 };
@@ -93,11 +98,12 @@ void control_stop(struct control *control);
  * control_ask() - the asking end: connect, ask, wait for the reply
  * @directory: of the instance
  * @request:   word
+ * @passed:    a descriptor to go with it, or -1; stays the caller's
  * @ret_reply: the whole reply, an object; the caller's to json_decref()
  *
  * Return: 0; -ENOENT or -ECONNREFUSED if nothing runs there; -EPROTO for a reply that is no object;
  * or negative errno
  */
-int control_ask(const char *directory, const char *request, json_t **ret_reply);
+int control_ask(const char *directory, const char *request, int passed, json_t **ret_reply);
 
 #endif

@@ -1,109 +1,218 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "run/keyring.h"
 
-#include "keys/keyfolder.h"
 #include "log.h"
 #include "scope.h"
 
 #include <sodium.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { ALLOWED_MAX = KEY_ADDRESSES_MAX + KEY_NETWORKS_MAX };
 
-static int say(const struct keyfile_complaint *complaint)
+int keyring_gather(const struct tunnel *tunnel, struct keybundle *ret_bundle)
 {
 	char text[KEYFILE_COMPLAINT_BYTES];
-
-	log_error("keyring: %s", keyfile_complaint_print(complaint, text));
-	return -1;
-}
-
-static int make_room(struct keyring *keyring, size_t count)
-{
-	keyring->key = calloc(count ? count : 1, sizeof(*keyring->key));
-	keyring->peer = calloc(count ? count : 1, sizeof(struct peer *));
-	if (!keyring->key || !keyring->peer) {
-		log_error("keyring: out of memory for %zu keys", count);
-		return -1;
-	}
-	sodium_mlock(keyring->key, count * sizeof(*keyring->key));
-	keyring->count = count;
-	return 0;
-}
-
-static int read_folder(const char *path, struct keyring *keyring)
-{
 	struct keyfile_complaint complaint;
-	struct keyfolder folder = { 0 };
-	int result;
-
-	if (keyfolder_read(path, &folder, &complaint) < 0)
-		return say(&complaint);
-	result = make_room(keyring, folder.count);
-	if (result == 0)
-		memcpy(keyring->key, folder.key, folder.count * sizeof(*keyring->key));
-	keyfolder_release(&folder);
-	return result;
-}
-
-static int read_file(const char *path, struct keyring *keyring)
-{
-	struct keyfile_complaint complaint;
-
-	if (make_room(keyring, 1) < 0)
-		return -1;
-	if (keyfile_read(path, &keyring->key[0], &complaint) < 0)
-		return say(&complaint);
-	return 0;
-}
-
-/* An invite, or the text of a key file, from a descriptor; what is read is wiped. */
-static int read_descriptor(int fd, struct keyring *keyring)
-{
-	char text[KEYFILE_BYTES_MAX];
-	struct complaint complaint = { 0 };
-	size_t bytes = 0;
-	ssize_t n;
-	bool good;
-
-	if (make_room(keyring, 1) < 0)
-		return -1;
-	while ((n = read(fd, text + bytes, sizeof(text) - 1 - bytes)) > 0)
-		bytes += (size_t)n;
-	text[bytes] = 0;
-	if (invite_looks_like(text)) {
-		text[strcspn(text, "\r\n")] = 0;
-		good = invite_parse(text, &keyring->key[0], &complaint);
-	} else {
-		good = keytext_parse(text, bytes, &keyring->key[0], &complaint);
-	}
-	sodium_memzero(text, sizeof(text));
-	if (good)
-		return 0;
-	log_error("keyring: key from standard input: %s", complaint.text);
-	return -1;
-}
-
-int keyring_read(const struct tunnel *tunnel, struct keyring *ret_keyring)
-{
-	struct keyring keyring = { 0 };
-	struct stat status;
-	int result;
+	int error;
 
 	if (tunnel->key_fd >= 0)
-		result = read_descriptor(tunnel->key_fd, &keyring);
-	else if (stat(tunnel->key_path, &status) == 0 && S_ISDIR(status.st_mode))
-		result = read_folder(tunnel->key_path, &keyring);
+		error = keybundle_gather_from(tunnel->key_fd, "standard input", ret_bundle,
+					      &complaint);
 	else
-		result = read_file(tunnel->key_path, &keyring);
-	if (result < 0) {
-		keyring_close(&keyring);
-		return result;
+		error = keybundle_gather(tunnel->key_path, ret_bundle, &complaint);
+	if (error)
+		log_error("keyring: %s", keyfile_complaint_print(&complaint, text));
+	return error ? -1 : 0;
+}
+
+/* ---- Entries ---- */
+
+/* The engine has the secrets now. */
+static void forget(struct keyring_entry *entry)
+{
+	psk_wipe(&entry->key.psk);
+	psk_wipe(&entry->key.old_psk);
+}
+
+static void entry_free(struct keyring_entry *entry)
+{
+	if (!entry)
+		return;
+	forget(entry);
+	free(entry->file);
+	free(entry);
+}
+
+static int out_of_memory(const char *path, struct keyfile_complaint *ret_complaint)
+{
+	snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s", path);
+	complain(&ret_complaint->what, 0, "cannot be taken up: out of memory");
+	return -ENOMEM;
+}
+
+static int entry_read(const struct keybundle *bundle, const struct keybundle_file *file,
+		      const uint8_t digest[KEY_DIGEST_BYTES], struct keyring_entry **ret_entry,
+		      struct keyfile_complaint *ret_complaint)
+{
+	struct keyring_entry *entry = calloc(1, sizeof(*entry));
+	int error;
+
+	if (!entry || !(entry->file = strdup(file->name))) {
+		free(entry);
+		return out_of_memory(bundle->path, ret_complaint);
 	}
-	*ret_keyring = keyring;
+	error = keyfile_parse(file->text, file->bytes, file->name, &entry->key, ret_complaint);
+	if (error) {
+		entry_free(entry);
+		return error;
+	}
+	memcpy(entry->digest, digest, KEY_DIGEST_BYTES);
+	entry->marks = (struct claimant){ .file = entry->file,
+					  .key = &entry->key,
+					  .psk = psk_mark(&entry->key.psk) };
+	if (entry->key.has_old)
+		entry->marks.old_psk = psk_mark(&entry->key.old_psk);
+	entry->is_new = true;
+	*ret_entry = entry;
 	return 0;
 }
+
+/* ---- Comparing ---- */
+
+static void note_gone(struct keychange *change, struct keyring_entry *entry,
+		      struct keyring_entry *successor)
+{
+	change->gone[change->gone_count].entry = entry;
+	change->gone[change->gone_count++].successor = successor;
+	if (successor)
+		change->changed++;
+	else
+		change->removed++;
+}
+
+/* One file of the bundle; @had is the entry of a file of that name, if there was one. */
+static int compare_file(struct keychange *change, struct keyring_entry *had,
+			const struct keybundle *bundle, const struct keybundle_file *file,
+			struct keyfile_complaint *ret_complaint)
+{
+	struct keyring_entry *entry;
+	uint8_t digest[KEY_DIGEST_BYTES];
+	int error;
+
+	crypto_generichash(digest, sizeof(digest), (const uint8_t *)file->text, file->bytes, NULL,
+			   0);
+	if (had && sodium_memcmp(digest, had->digest, sizeof(digest)) == 0) {
+		change->next.entry[change->next.count++] = had;
+		return 0;
+	}
+	error = entry_read(bundle, file, digest, &entry, ret_complaint);
+	if (error)
+		return error;
+	change->next.entry[change->next.count++] = entry;
+	if (had)
+		note_gone(change, had, entry);
+	else
+		change->added++;
+	return 0;
+}
+
+static int damaged(const struct keybundle *bundle, struct keyfile_complaint *ret_complaint)
+{
+	snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s", bundle->path);
+	complain(&ret_complaint->what, 0,
+		 "what came is no bundle of keys: are the server that "
+		 "runs and this program of the same version?");
+	return -EPROTO;
+}
+
+/* Both are in the order of names, so that one walk through both finds what has come and gone. */
+static int compare_files(const struct keyring *keyring, struct keybundle *bundle,
+			 struct keychange *change, struct keyfile_complaint *ret_complaint)
+{
+	struct keybundle_file file;
+	size_t cursor = 0, at = 0, room = 0;
+	int more = 0, error = 0;
+
+	while (!error && (more = keybundle_next(bundle, &cursor, &file)) > 0) {
+		struct keyring_entry *had = NULL;
+
+		while (at < keyring->count && strcmp(keyring->entry[at]->file, file.name) < 0)
+			note_gone(change, keyring->entry[at++], NULL);
+		if (at < keyring->count && strcmp(keyring->entry[at]->file, file.name) == 0)
+			had = keyring->entry[at++];
+		if (change->next.count == room) {
+			struct keyring_entry **entry;
+
+			room = room ? 2 * room : keyring->count + 16;
+			entry = reallocarray(change->next.entry, room, sizeof(*entry));
+			if (!entry)
+				return out_of_memory(bundle->path, ret_complaint);
+			change->next.entry = entry;
+		}
+		error = compare_file(change, had, bundle, &file, ret_complaint);
+	}
+	if (error)
+		return error;
+	if (more < 0)
+		return damaged(bundle, ret_complaint);
+	while (at < keyring->count)
+		note_gone(change, keyring->entry[at++], NULL);
+	return 0;
+}
+
+static int check_distinct(const struct keyring *keyring, struct keyfile_complaint *ret_complaint)
+{
+	const struct claimant *other;
+	struct claims claims = { 0 };
+	int error = 0;
+
+	if (!claims_open(&claims, keyring->count))
+		return out_of_memory("keys", ret_complaint);
+	for (size_t i = 0; i < keyring->count && !error; i++) {
+		const struct claimant *claimant = &keyring->entry[i]->marks;
+		const char *same = claims_make(&claims, claimant, &other);
+
+		if (!same)
+			continue;
+		snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s", claimant->file);
+		complain(&ret_complaint->what, 0,
+			 "has the same %s as '%s', expected one of its own", same, other->file);
+		error = -EINVAL;
+	}
+	claims_close(&claims);
+	return error;
+}
+
+int keyring_compare(const struct keyring *keyring, struct keybundle *bundle,
+		    struct keychange *ret_change, struct keyfile_complaint *ret_complaint)
+{
+	struct keychange change = { 0 };
+	int error;
+
+	change.gone = calloc(keyring->count + 1, sizeof(*change.gone));
+	if (!change.gone)
+		return out_of_memory(bundle->path, ret_complaint);
+	error = compare_files(keyring, bundle, &change, ret_complaint);
+	if (!error)
+		error = check_distinct(&change.next, ret_complaint);
+	if (error)
+		keychange_drop(&change);
+	else
+		*ret_change = change;
+	return error;
+}
+
+void keychange_drop(struct keychange *change)
+{
+	for (size_t i = 0; i < change->next.count; i++)
+		if (change->next.entry[i]->is_new)
+			entry_free(change->next.entry[i]);
+	free(change->next.entry);
+	free(change->gone);
+	*change = (struct keychange){ 0 };
+}
+
+/* ---- Peers ---- */
 
 /* What comes from and goes to a client of ours: its addresses, each by itself, and its networks. */
 static unsigned own_prefixes(const struct keytext *key, struct prefix allowed[ALLOWED_MAX])
@@ -128,42 +237,171 @@ static unsigned all_prefixes(struct prefix allowed[ALLOWED_MAX])
 	return 2;
 }
 
-int keyring_add(struct keyring *keyring, size_t i, struct engine *engine, enum role role,
-		const struct endpoint *endpoint, struct instant now)
+/* A peer with one of the entry's secrets.  One that waits to succeed another owns nothing yet. */
+static struct peer *add_peer(struct keyring_entry *entry, const struct psk *psk, bool owns,
+			     struct engine *engine, enum role role, const struct endpoint *endpoint,
+			     struct instant now)
 {
-	struct keytext *key = &keyring->key[i];
+	const struct keytext *key = &entry->key;
 	struct prefix allowed[ALLOWED_MAX];
 	struct peer_config config = {
-		.tag = key,
-		.psk = &key->psk,
+		.tag = entry,
+		.psk = psk,
 		.allowed = allowed,
 		.endpoint = *endpoint,
 	};
 
 	if (role == ROLE_SERVER) {
-		config.allowed_count = own_prefixes(key, allowed);
 		config.address_count = key->address_count;
 		memcpy(config.address, key->address, sizeof(config.address));
-	} else {
-		config.allowed_count = all_prefixes(allowed);
 	}
-	keyring->peer[i] = engine_peer_add(engine, &config, now);
-	return keyring->peer[i] ? 0 : -ENOMEM;
+	if (owns)
+		config.allowed_count =
+			role == ROLE_SERVER ? own_prefixes(key, allowed) : all_prefixes(allowed);
+	return engine_peer_add(engine, &config, now);
 }
 
-void keyring_forget(struct keyring *keyring)
+static bool same_mark(const struct psk_mark *a, const struct psk_mark *b)
 {
-	for (size_t i = 0; i < keyring->count; i++)
-		psk_wipe(&keyring->key[i].psk);
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static bool same_prefixes(const struct keytext *a, const struct keytext *b)
+{
+	return a->address_count == b->address_count && a->network_count == b->network_count &&
+	       memcmp(a->address, b->address, sizeof(a->address)) == 0 &&
+	       memcmp(a->network, b->network, sizeof(a->network)) == 0;
+}
+
+/* What of @gone can go on under @successor does: its peer, if the key is the same, or, if a new key
+ * takes its place, its peer as that of the old key. */
+static void inherit(struct keyring_entry *gone, struct keyring_entry *successor)
+{
+	bool rotated = successor->key.has_old;
+
+	if (!same_prefixes(&gone->key, &successor->key))
+		return;
+	if (same_mark(&gone->marks.psk, &successor->marks.psk)) {
+		successor->peer = gone->peer;
+		gone->peer = NULL;
+		successor->retired = rotated && gone->retired;
+		if (rotated && gone->old) {
+			successor->old = gone->old;
+			gone->old = NULL;
+		}
+	} else if (rotated && same_mark(&gone->marks.psk, &successor->marks.old_psk)) {
+		successor->old = gone->peer;
+		gone->peer = NULL;
+	}
+	if (successor->peer)
+		peer_set_tag(successor->peer, successor);
+	if (successor->old)
+		peer_set_tag(successor->old, successor);
+}
+
+static void remove_peers(struct keyring_entry *entry, struct engine *engine,
+			 enum close_reason reason, struct instant now)
+{
+	if (entry->peer)
+		engine_peer_remove(engine, entry->peer, reason, now);
+	if (entry->old)
+		engine_peer_remove(engine, entry->old, reason, now);
+	entry->peer = entry->old = NULL;
+}
+
+/* Whose key is the same but for what it owns has only to come again. */
+static enum close_reason reason_for(const struct keyring_entry *gone,
+				    const struct keyring_entry *successor)
+{
+	return successor && same_mark(&gone->marks.psk, &successor->marks.psk) ? CLOSE_RESTARTING
+									       : CLOSE_KEY_REMOVED;
+}
+
+static bool serve(struct keyring_entry *entry, struct engine *engine, enum role role,
+		  const struct endpoint *endpoint, struct instant now)
+{
+	static const struct endpoint nowhere;
+	bool has_old = entry->key.has_old && !entry->retired;
+
+	if (has_old && !entry->old)
+		entry->old =
+			add_peer(entry, &entry->key.old_psk, true, engine, role, endpoint, now);
+	if (!entry->peer)
+		entry->peer = add_peer(entry, &entry->key.psk, !entry->old, engine, role,
+				       entry->old ? &nowhere : endpoint, now);
+	forget(entry);
+	entry->is_new = false;
+	return entry->peer && (!has_old || entry->old);
+}
+
+int keyring_commit(struct keyring *keyring, struct keychange *change, struct engine *engine,
+		   enum role role, struct endpoint (*endpoint_of)(void *context, const char *name),
+		   void *context, struct instant now)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < change->gone_count; i++) {
+		struct keyring_entry *gone = change->gone[i].entry;
+		struct keyring_entry *successor = change->gone[i].successor;
+
+		if (successor)
+			inherit(gone, successor);
+		remove_peers(gone, engine, reason_for(gone, successor), now);
+		entry_free(gone);
+	}
+	free(keyring->entry);
+	*keyring = change->next;
+	for (size_t i = 0; i < keyring->count; i++) {
+		struct keyring_entry *entry = keyring->entry[i];
+		struct endpoint endpoint;
+
+		if (!entry->is_new)
+			continue;
+		endpoint = endpoint_of(context, entry->key.name);
+		all &= serve(entry, engine, role, &endpoint, now);
+	}
+	free(change->gone);
+	*change = (struct keychange){ 0 };
+	return all ? 0 : -ENOMEM;
+}
+
+void keyring_retire(struct keyring *keyring, struct engine *engine,
+		    void (*retired)(const struct keyring_entry *entry), struct instant now)
+{
+	struct prefix owned[ALLOWED_MAX];
+	struct peer_snapshot snapshot;
+
+	for (size_t i = 0; i < keyring->count; i++) {
+		struct keyring_entry *entry = keyring->entry[i];
+
+		if (!entry->old || !entry->peer)
+			continue;
+		engine_snapshot(engine, entry->peer, &snapshot);
+		if (!snapshot.up)
+			continue;
+		if (engine_peer_own(engine, entry->peer, owned, own_prefixes(&entry->key, owned)) <
+		    0)
+			continue;
+		engine_peer_remove(engine, entry->old, CLOSE_KEY_REMOVED, now);
+		entry->old = NULL;
+		entry->retired = true;
+		retired(entry);
+	}
+}
+
+const char *keyring_name(const struct peer *peer, char ret_name[KEY_NAME_BYTES + 16])
+{
+	const struct keyring_entry *entry = peer_tag(peer);
+
+	snprintf(ret_name, KEY_NAME_BYTES + 16, "%s%s", entry->key.name,
+		 peer == entry->old ? " (old key)" : "");
+	return ret_name;
 }
 
 void keyring_close(struct keyring *keyring)
 {
-	if (keyring->key) {
-		sodium_munlock(keyring->key, keyring->count * sizeof(*keyring->key));
-		sodium_memzero(keyring->key, keyring->count * sizeof(*keyring->key));
-	}
-	free(keyring->key);
-	free(keyring->peer);
+	for (size_t i = 0; i < keyring->count; i++)
+		entry_free(keyring->entry[i]);
+	free(keyring->entry);
 	*keyring = (struct keyring){ 0 };
 }

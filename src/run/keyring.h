@@ -1,41 +1,103 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The keys of a tunnel: read while there are rights to, handed to the engine as peers, and from then
- * on only names and addresses.
+ * The keys of a tunnel and the peers made of them.  The secrets go to the engine; what stays is names,
+ * addresses, and marks by which a key is known again.
+ *
+ * A server's keys change while it runs.  A start and a reload are the same: a bundle of files comes
+ * (keys/keybundle.h), is compared with what there is, and, if nothing is wrong with any of it, takes
+ * its place.  Whoever is in both is not touched, and his session does not notice.
  */
 #ifndef RUN_KEYRING_H
 #define RUN_KEYRING_H
 
+#include "keys/claims.h"
+#include "keys/keybundle.h"
 #include "keys/keytext.h"
 #include "minivpn/engine.h"
 #include "run/tunnel.h"
 
+enum { KEY_DIGEST_BYTES = 32 };
+
 /**
- * struct keyring - the keys of a tunnel
- * @key:    one for each peer; without the secret once keyring_forget() has been called.  Its address
- *          is the tag of its peer
- * @peer:   the engine's handle for each, once keyring_add() has been called
- * @count:  how many
+ * struct keyring_entry - one key file, and its peer.  Its address is the peer's tag
+ * @file:      the file's name
+ * @digest:    of its text
+ * @key:       what it says, without the secrets once the engine has them
+ * @marks:     of @key and of its secrets
+ * @peer:      the engine's handle; NULL before there is one
+ * @old:       the peer of the key before, while that is good: it has the addresses until then
+ * @retired:   the key before has had its day, whatever the file says
+ * @is_new:    not yet served
  */
+struct keyring_entry {
+	char *file;
+	uint8_t digest[KEY_DIGEST_BYTES];
+	struct keytext key;
+	struct claimant marks;
+	struct peer *peer, *old;
+	bool retired, is_new;
+};
+
+/** struct keyring - the keys of a tunnel, in the order of their files' names */
 struct keyring {
-	struct keytext *key;
-	struct peer **peer;
+	struct keyring_entry **entry;
 	size_t count;
 };
 
 /**
- * keyring_read() - read the key file or folder that the tunnel names
+ * struct keychange - what a bundle changes
+ * @next:    the keyring as it will be; has the entries that stay in common with the one before
+ * @gone:    entries that leave it, each with the one of the same file that takes its place, or NULL
+ * @added, @changed, @removed: how many files
+ */
+struct keychange {
+	struct keyring next;
+	struct {
+		struct keyring_entry *entry, *successor;
+	} * gone;
+	size_t gone_count;
+	size_t added, changed, removed;
+};
+
+/**
+ * keyring_gather() - read the key file or folder that the tunnel names
  *
  * Return: 0; or -1, and has logged what is wrong with which file
  */
-int keyring_read(const struct tunnel *tunnel, struct keyring *ret_keyring);
+int keyring_gather(const struct tunnel *tunnel, struct keybundle *ret_bundle);
 
-/** keyring_add() - make a peer of key @i, at @endpoint if that is known (else none) */
-int keyring_add(struct keyring *keyring, size_t i, struct engine *engine, enum role role,
-		const struct endpoint *endpoint, struct instant now);
+/**
+ * keyring_compare() - what would @bundle change?
+ *
+ * Every key is looked at by itself, and beside all others.
+ *
+ * Return: 0 (then keyring_commit() or keychange_drop()); negative errno with @ret_complaint
+ */
+int keyring_compare(const struct keyring *keyring, struct keybundle *bundle,
+		    struct keychange *ret_change, struct keyfile_complaint *ret_complaint);
 
-/** keyring_forget() - wipe the secrets: the engine has them */
-void keyring_forget(struct keyring *keyring);
+/**
+ * keyring_commit() - serve the new keys and no longer serve those that are gone
+ * @endpoint_of: where a peer of that name was last known to be; none if that is not known
+ *
+ * Return: 0, or -ENOMEM if the engine could not take all of them (the others are served)
+ */
+int keyring_commit(struct keyring *keyring, struct keychange *change, struct engine *engine,
+		   enum role role, struct endpoint (*endpoint_of)(void *context, const char *name),
+		   void *context, struct instant now);
+
+/** keychange_drop() - change nothing; a zeroed one is fine */
+void keychange_drop(struct keychange *change);
+
+/**
+ * keyring_retire() - end the old keys of those who are connected with their new ones
+ * @retired: called with each
+ */
+void keyring_retire(struct keyring *keyring, struct engine *engine,
+		    void (*retired)(const struct keyring_entry *entry), struct instant now);
+
+/** keyring_name() - what a peer is called; of its old key, says so */
+const char *keyring_name(const struct peer *peer, char ret_name[KEY_NAME_BYTES + 16]);
 
 /** keyring_close() - wipe and free everything; a zeroed one is fine */
 void keyring_close(struct keyring *keyring);

@@ -9,7 +9,6 @@
 #include "run/handout.h"
 #include "run/hostplan.h"
 #include "run/network_parts.h"
-#include "run/status.h"
 #include "scope.h"
 
 #include <signal.h>
@@ -20,6 +19,7 @@
 enum {
 	/* A burst of some milliseconds at full speed; with the usual 208 KB hundreds were lost. */
 	SOCKET_BUFFER_BYTES = 4 << 20,
+	KEY_FILE_BYTES_USUAL = 256,
 };
 
 #define TROUBLE_INTERVAL_NS (30 * NS_PER_S)
@@ -147,7 +147,9 @@ static int open_all(struct network *network, struct opened *opened)
 		log_error("tunnel: cannot keep keys out of swap and core dumps: %s",
 			  strerror(-error));
 	else
-		error = keyring_read(tunnel, &network->keyring);
+		error = keyring_gather(tunnel, &network->bundle);
+	if (!error && !realpath(tunnel->key_path, network->key_path))
+		*network->key_path = '\0'; /* it came by a descriptor */
 	if (!error)
 		error = choose_aead(network);
 	if (!error && tunnel->role == ROLE_SERVER)
@@ -174,8 +176,6 @@ static int give_up_rights(const struct tunnel *tunnel)
 	return error;
 }
 
-static json_t *answer(void *context, const char *request);
-
 static int start_worker(struct network *network, struct opened *opened, struct instant now)
 {
 	const struct tunnel *tunnel = network->tunnel;
@@ -191,7 +191,7 @@ static int start_worker(struct network *network, struct opened *opened, struct i
 			.configuration =
 				tunnel->role == ROLE_SERVER ? &network->configuration : NULL,
 			.software = "minivpn " MINIVPN_VERSION,
-			.peers_expected = (unsigned)network->keyring.count,
+			.peers_expected = (unsigned)(network->bundle.bytes / KEY_FILE_BYTES_USUAL),
 		},
 		.owner = network,
 		.engine_event = news_of_engine,
@@ -212,30 +212,28 @@ static int start_worker(struct network *network, struct opened *opened, struct i
 	return worker_watch(network->worker, &network->loop, TAG_TUN, TAG_TRANSPORT);
 }
 
-static int add_peers(struct network *network, struct instant now)
+/* The keys that this process was started with; later ones come by the control socket. */
+static int take_first_keys(struct network *network, struct instant now)
 {
-	struct keyring *keyring = &network->keyring;
+	struct keyfile_complaint complaint;
+	char text[KEYFILE_COMPLAINT_BYTES];
+	struct keychange change;
+	int error = keyring_compare(&network->keyring, &network->bundle, &change, &complaint);
 
-	for (size_t i = 0; i < keyring->count; i++) {
-		struct endpoint endpoint = { 0 };
-		int error;
-
-		if (network->endpoints)
-			endpoints_find(network->endpoints, keyring->key[i].name, &endpoint);
-		error = keyring_add(keyring, i, worker_engine(network->worker),
-				    network->tunnel->role, &endpoint, now);
-		if (error)
-			return error;
-	}
-	keyring_forget(keyring);
-	return 0;
+	keybundle_release(&network->bundle);
+	if (error)
+		log_error("keyring: %s", keyfile_complaint_print(&complaint, text));
+	else
+		error = keyring_commit(&network->keyring, &change, worker_engine(network->worker),
+				       network->tunnel->role, network_endpoint_of, network, now);
+	return error;
 }
 
 static int watch_everything(struct network *network, struct opened *opened, unsigned index)
 {
 	struct loop *loop = &network->loop;
-	int error = control_start(&network->control, opened->control, loop, TAG_CONTROL, answer,
-				  network);
+	int error = control_start(&network->control, opened->control, loop, TAG_CONTROL,
+				  requests_answer, network);
 
 	if (error)
 		return error;
@@ -290,7 +288,7 @@ static int start_all(struct network *network, struct opened *opened, int resolve
 	if (!error)
 		error = watch_everything(network, opened, index);
 	if (!error)
-		error = add_peers(network, now);
+		error = take_first_keys(network, now);
 	if (!error && !server)
 		error = start_contact(network, resolver_fd);
 	if (error) {
@@ -320,26 +318,6 @@ static int say_arrange(const struct network *network, const struct step *failed,
 	return error;
 }
 
-/* A peer of a server may bring networks of its own. */
-static int add_peer_routes(struct network *network)
-{
-	for (size_t i = 0; i < network->keyring.count; i++) {
-		const struct keytext *key = &network->keyring.key[i];
-
-		for (unsigned j = 0; j < key->network_count; j++) {
-			int error = steward_add_route(network->steward, &key->network[j]);
-
-			if (error) {
-				log_error("tunnel: cannot route %s to %s: %s",
-					  shown_prefix(&key->network[j]), key->name,
-					  strerror(-error));
-				return error;
-			}
-		}
-	}
-	return 0;
-}
-
 int network_arrange(struct network *network)
 {
 	bool server = network->tunnel->role == ROLE_SERVER;
@@ -354,7 +332,17 @@ int network_arrange(struct network *network)
 		return say_arrange(network, &failed, error);
 	network->plan = plan;
 	network->arranged = true;
-	return server ? add_peer_routes(network) : 0;
+	return server ? reload_routes(network) : 0;
+}
+
+struct endpoint network_endpoint_of(void *context, const char *name)
+{
+	struct network *network = context;
+	struct endpoint endpoint = { 0 };
+
+	if (network->endpoints)
+		endpoints_find(network->endpoints, name, &endpoint);
+	return endpoint;
 }
 
 void network_write_endpoints(struct network *network)
@@ -367,46 +355,15 @@ void network_write_endpoints(struct network *network)
 	endpoints_begin(network->endpoints);
 	for (const struct peer *peer = engine_peer_next(engine, NULL); peer;
 	     peer = engine_peer_next(engine, peer)) {
-		const struct keytext *key = peer_tag(peer);
+		const struct keyring_entry *entry = peer_tag(peer);
 		struct peer_snapshot snapshot;
 
 		engine_snapshot(engine, peer, &snapshot);
-		endpoints_put(network->endpoints, key->name, &snapshot.endpoint);
+		endpoints_put(network->endpoints, entry->key.name, &snapshot.endpoint);
 	}
 	error = endpoints_end(network->endpoints);
 	if (error)
 		log_warning("tunnel: cannot write down where clients are: %s", strerror(-error));
-}
-
-static void describe(void *context, void *tag, struct status_peer *ret_peer)
-{
-	const struct keytext *key = tag;
-
-	(void)context;
-	*ret_peer = (struct status_peer){ key->name, key->address, key->address_count };
-}
-
-/* For the control socket (control.h). */
-static json_t *answer(void *context, const char *request)
-{
-	struct network *network = context;
-	struct status_view view = {
-		.tunnel = network->tunnel,
-		.engine = worker_engine(network->worker),
-		.plan = &network->plan,
-		.aead = network->aead.aead->name,
-		.started = network->started,
-		.describe = describe,
-		.context = network,
-	};
-
-	if (strcmp(request, "status") == 0)
-		return status_json(&view, clock_now());
-	if (strcmp(request, "down") == 0) {
-		network->stopping = true;
-		return json_pack("{s:b}", "stopping", 1);
-	}
-	return NULL;
 }
 
 static void take_ready(struct network *network, const struct loop_event *event)
@@ -484,6 +441,7 @@ static void close_all(struct network *network, struct opened *opened)
 	if (network->worker)
 		worker_close(network->worker);
 	keyring_close(&network->keyring);
+	keybundle_release(&network->bundle);
 	aead_choice_drop(&network->aead);
 	if (network->endpoints)
 		fclose(network->endpoints);

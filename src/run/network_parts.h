@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What network.c and news.c share; nobody else includes this. */
+/* What network.c, news.c, requests.c and reload.c share; nobody else includes this. */
 #ifndef RUN_NETWORK_PARTS_H
 #define RUN_NETWORK_PARTS_H
 
@@ -22,6 +22,8 @@
  * @loop:       what all of it waits in
  * @worker:     moves the packets; NULL until there is one, as with the others
  * @keyring:    the peers' names and addresses
+ * @key_path:   where the keys come from; empty if that is no file
+ * @bundle:     what the keys are made of, until they are
  * @aead:       the back-end in use
  * @control:    status and down
  * @watch:      news of the network
@@ -35,6 +37,7 @@
  * @to_arrange: client: @given is new
  * @to_announce: client: there is a session, and nobody has been told
  * @to_try:     client: another address is to be tried
+ * @to_retire:  server: somebody may have connected with a new key in place of an old one
  * @is_up, @was_up: client: is there a session, and has there been one?
  * @stopping, @failed: how it ends, once it does
  * @said:       client: the trouble that was told last; another is told without waiting
@@ -46,6 +49,8 @@ struct network {
 	struct loop loop;
 	struct worker *worker;
 	struct keyring keyring;
+	char key_path[PATH_MAX];
+	struct keybundle bundle;
 	struct aead_choice aead;
 	struct control control;
 	struct netwatch watch;
@@ -58,7 +63,7 @@ struct network {
 	struct plan plan;
 	bool arranged;
 	struct instant started;
-	bool to_arrange, to_announce, to_try, is_up, was_up;
+	bool to_arrange, to_announce, to_try, to_retire, is_up, was_up;
 	bool stopping, failed;
 	enum contact_trouble said;
 	struct log_rate unknown_key, bad_init, trouble;
@@ -88,7 +93,19 @@ enum { PREFIXES_TEXT_BYTES = 2 * PREFIX_TEXT_BYTES + 16 };
  */
 char *prefixes_print(const struct prefix *prefixes, size_t n, char ret_text[PREFIXES_TEXT_BYTES]);
 
+/** network_endpoint_of() - where the peer of that name was when that was last written down */
+struct endpoint network_endpoint_of(void *context, const char *name);
+
 /** network_write_endpoints() - write down where the peers are */
 void network_write_endpoints(struct network *network);
+
+/** requests_answer() - what answers the control socket; a control_answer */
+json_t *requests_answer(void *context, const char *request, int passed);
+
+/** reload_routes() - route the networks of all peers to them; 0, or negative errno and it was said */
+int reload_routes(struct network *network);
+
+/** reload_keys() - take up a bundle of keys; the reply */
+json_t *reload_keys(struct network *network, int fd);
 
 #endif

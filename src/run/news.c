@@ -13,12 +13,13 @@
 #define ENDPOINTS_SETTLE_NS (1 * NS_PER_S)
 
 /* A server's peers have the names of their keys; a client has but one. */
-static const char *name_of(const struct network *network, const struct peer *peer)
+static const char *name_in(const struct network *network, const struct peer *peer,
+			   char room[KEY_NAME_BYTES + 16])
 {
-	const struct keytext *key = peer_tag(peer);
-
-	return network->tunnel->role == ROLE_SERVER ? key->name : "the server";
+	return network->tunnel->role == ROLE_SERVER ? keyring_name(peer, room) : "the server";
 }
+
+#define name_of(network, peer) name_in(network, peer, (char[KEY_NAME_BYTES + 16]){ 0 })
 
 static const char *closing_words(const struct engine_event *event)
 {
@@ -71,6 +72,7 @@ static void note_down(struct network *network, const struct engine_event *event)
 static void note_up(struct network *network, const struct engine_event *event)
 {
 	network->is_up = true;
+	network->to_retire = true;
 	if (network->tunnel->role == ROLE_CLIENT) {
 		network->to_announce = true;
 		contact_made(&network->contact);
@@ -223,8 +225,8 @@ static void try_address(struct network *network, struct instant now)
 		if (steward_endpoint(network->steward, address) == 0)
 			network->plan.server = *address;
 	}
-	engine_peer_endpoint(worker_engine(network->worker), network->keyring.peer[0], address,
-			     now);
+	engine_peer_endpoint(worker_engine(network->worker), network->keyring.entry[0]->peer,
+			     address, now);
 }
 
 void news_resolved(struct network *network, struct instant now)
@@ -260,8 +262,17 @@ static void act_as_client(struct network *network, struct instant now)
 		say_trouble(network);
 }
 
+static void say_retired(const struct keyring_entry *entry)
+{
+	log_notice("tunnel: %s is connected with its new key: the old one is good no more",
+		   entry->key.name);
+}
+
 void news_act(struct network *network, struct instant now)
 {
+	if (network->to_retire && network->tunnel->role == ROLE_SERVER)
+		keyring_retire(&network->keyring, worker_engine(network->worker), say_retired, now);
+	network->to_retire = false;
 	if (network->tunnel->role == ROLE_CLIENT)
 		act_as_client(network, now);
 	if (instant_reached(now, network->endpoints_due)) {

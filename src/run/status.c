@@ -16,7 +16,7 @@ static json_t *ago(struct instant now, struct instant then)
 	return json_real((double)ms / 1000);
 }
 
-static json_t *prefixes(const struct prefix *p, unsigned count)
+json_t *status_prefixes(const struct prefix *p, unsigned count)
 {
 	json_t *list = json_array();
 
@@ -39,20 +39,20 @@ static json_t *counters(const struct verdicts *verdicts)
 static json_t *peer_json(const struct status_view *view, const struct peer *peer,
 			 struct instant now)
 {
-	struct status_peer known = { .name = "" };
+	struct status_peer known;
 	struct peer_snapshot s;
 
 	engine_snapshot(view->engine, peer, &s);
-	view->describe(view->context, s.tag, &known);
+	view->describe(view->context, peer, &known);
 	return json_pack(
 		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
 		"s:s, s:o}",
-		"name", known.name, "endpoint",
+		"name", known.key->name, "endpoint",
 		endpoint_is_none(&s.endpoint) ? json_null()
 					      : json_string(shown_endpoint(&s.endpoint)),
 		"up", s.up, "up_s", s.up ? ago(now, s.up_since) : json_null(), "last_handshake_s",
 		ago(now, s.last_handshake), "last_heard_s", ago(now, s.last_heard), "addresses",
-		prefixes(known.address, known.address_count), "handshakes",
+		status_prefixes(known.key->address, known.key->address_count), "handshakes",
 		(json_int_t)s.handshakes, "inner_mtu", (json_int_t)s.inner_mtu, "path_proven",
 		s.path_proven, "spi", (json_int_t)s.session_spi, "staged", (json_int_t)s.staged,
 		"packets_in", (json_int_t)s.packets_in, "bytes_in", (json_int_t)s.bytes_in,
@@ -81,8 +81,8 @@ json_t *status_json(const struct status_view *view, struct instant now)
 		"{s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:o}", "interface",
 		tunnel->interface, "role", tunnel->role == ROLE_SERVER ? "server" : "client",
 		"aead", view->aead, "running_s", ago(now, view->started), "addresses",
-		prefixes(plan->address, plan->address_count), "routes",
-		prefixes(plan->route, plan->route_count), "default_ipv4",
+		status_prefixes(plan->address, plan->address_count), "routes",
+		status_prefixes(plan->route, plan->route_count), "default_ipv4",
 		way_words[plan->default_ipv4], "default_ipv6", way_words[plan->default_ipv6],
 		"peers", peers, "verdicts", counters(engine_verdicts(view->engine)));
 }

@@ -7,6 +7,7 @@
 #define RUN_STATUS_H
 
 #include "host/plan.h"
+#include "keys/keytext.h"
 #include "minivpn/engine.h"
 #include "run/tunnel.h"
 
@@ -14,13 +15,12 @@
 
 /**
  * struct status_peer - what the shell knows of a peer and the engine does not
- * @name:    of its key
- * @address, @address_count: its inner addresses
+ * @key: its name, addresses and networks
+ * @old: is it the peer of a key that another is to replace?
  */
 struct status_peer {
-	const char *name;
-	const struct prefix *address;
-	unsigned address_count;
+	const struct keytext *key;
+	bool old;
 };
 
 /**
@@ -28,7 +28,7 @@ struct status_peer {
  * @plan:     how the host is arranged for it; without addresses while a client has none
  * @aead:     name of the back-end in use
  * @started:  when the tunnel was started
- * @describe: fills in @ret_peer for a peer's tag (peer_snapshot.tag); @context is its own
+ * @describe: fills in @ret_peer; @context is its own
  */
 struct status_view {
 	const struct tunnel *tunnel;
@@ -36,11 +36,14 @@ struct status_view {
 	const struct plan *plan;
 	const char *aead;
 	struct instant started;
-	void (*describe)(void *context, void *tag, struct status_peer *ret_peer);
+	void (*describe)(void *context, const struct peer *peer, struct status_peer *ret_peer);
 	void *context;
 };
 
 /** status_json() - the view as a JSON object, the caller's to json_decref() */
 json_t *status_json(const struct status_view *view, struct instant now);
+
+/** status_prefixes() - prefixes as a list of texts */
+json_t *status_prefixes(const struct prefix *prefixes, unsigned count);
 
 #endif

@@ -22,15 +22,18 @@ static struct loop loop;
 static struct control control;
 static unsigned answered;
 
-static json_t *answer(void *context, const char *request)
+static json_t *answer(void *context, const char *request, int passed)
 {
-	char *large;
+	char *large, byte = 0;
 	json_t *object;
 
 	assert_ptr_equal(context, &control);
 	answered++;
 	if (strcmp(request, "small") == 0)
 		return json_pack("{s:i}", "number", 7);
+	if (strcmp(request, "passed") == 0)
+		return read(passed, &byte, 1) == 1 ? json_pack("{s:i}", "byte", byte)
+						   : json_pack("{s:s}", "error", "no byte");
 	if (strcmp(request, "large") != 0)
 		return NULL;
 	large = malloc(LARGE + 1);
@@ -101,7 +104,7 @@ static void ask_for(const char *request, const char *member, const char *text)
 	bool ok;
 
 	if (child == 0) {
-		ok = control_ask(folder, request, &reply) == 0 &&
+		ok = control_ask(folder, request, -1, &reply) == 0 &&
 		     json_object_get(reply, "minivpn") && json_object_get(reply, member) &&
 		     (!text ||
 		      strcmp(json_string_value(json_object_get(reply, member)), text) == 0);
@@ -126,11 +129,38 @@ static void a_reply_may_be_larger_than_the_socket(void **state)
 
 	(void)state;
 	if (child == 0) {
-		if (control_ask(folder, "large", &reply) < 0)
+		if (control_ask(folder, "large", -1, &reply) < 0)
 			_exit(1);
 		_exit(json_string_length(json_object_get(reply, "text")) != LARGE);
 	}
 	assert_int_equal(serve_until(child), 0);
+}
+
+static void a_descriptor_may_come_along(void **state)
+{
+	int ends[2];
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	child = fork();
+	if (child == 0) {
+		json_t *reply;
+
+		if (control_ask(folder, "passed", ends[0], &reply) < 0)
+			_exit(1);
+		if (json_integer_value(json_object_get(reply, "byte")) != 'x')
+			_exit(2);
+		if (control_ask(folder, "passed", -1, &reply) < 0)
+			_exit(3);
+		_exit(!json_object_get(reply, "error") || json_object_get(reply, "reply"));
+	}
+	assert_int_equal(serve_until(child), 0);
+	close(ends[0]);
+	close(ends[1]);
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		assert_int_equal(control.client[i].passed, -1);
 }
 
 static int connect_raw(void)
@@ -188,7 +218,7 @@ static void silent_ones_do_not_keep_others_out(void **state)
 			connect_raw();
 			usleep(2000);
 		}
-		_exit(control_ask(folder, "small", &reply) < 0);
+		_exit(control_ask(folder, "small", -1, &reply) < 0);
 	}
 	assert_int_equal(serve_until(child), 0);
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
@@ -200,7 +230,7 @@ static void nothing_running_is_told(void **state)
 	json_t *reply;
 
 	(void)state;
-	assert_int_equal(control_ask("/nowhere", "small", &reply), -ENOENT);
+	assert_int_equal(control_ask("/nowhere", "small", -1, &reply), -ENOENT);
 }
 
 int main(void)
@@ -210,6 +240,7 @@ int main(void)
 		WITH_CONTROL(the_socket_is_private),
 		WITH_CONTROL(requests_are_answered),
 		WITH_CONTROL(a_reply_may_be_larger_than_the_socket),
+		WITH_CONTROL(a_descriptor_may_come_along),
 		WITH_CONTROL(nonsense_is_answered_and_bounded),
 		WITH_CONTROL(silent_ones_do_not_keep_others_out),
 		cmocka_unit_test(nothing_running_is_told),

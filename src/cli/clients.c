@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `minivpn invite, list, remove, rotate, reload`: a server's clients, while it runs. */
+#include "cli/commands.h"
+#include "cli/hub.h"
+#include "cli/invite.h"
+#include "cli/machine.h"
+#include "cli/say.h"
+#include "keys/addresses.h"
+#include "keys/list.h"
+#include "run/control.h"
+#include "scope.h"
+
+#include <getopt.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+/**
+ * struct wishes - what a command line asks for
+ * @name: the client
+ */
+struct wishes {
+	const char *name, *interface, *address, *endpoint;
+};
+
+static const char usage_invite[] =
+	"usage: minivpn invite [options] NAME\n"
+	"Makes a key for the client NAME in the folder of the server that runs, serves it, and\n"
+	"prints the invite line, which is a secret.\n"
+	"  -a, --address ADDR,...     its addresses in the tunnel (the next that are free)\n"
+	"  -e, --endpoint HOST[:PORT] where it finds the server (as the other keys say)\n"
+	"  -i, --interface-name NAME  the server's interface, if several servers run\n";
+static const char usage_list[] =
+	"usage: minivpn list [-i INTERFACE]\n"
+	"Shows the clients of the server that runs: name, addresses, whether it is connected.\n";
+static const char usage_remove[] =
+	"usage: minivpn remove [-i INTERFACE] NAME\n"
+	"Deletes the key of the client NAME and cuts it off at once. Nobody else notices.\n";
+static const char usage_rotate[] =
+	"usage: minivpn rotate [-i INTERFACE] NAME\n"
+	"Gives the client NAME a new key and prints its invite. The old key stays good until the\n"
+	"client has connected with the new one.\n";
+static const char usage_reload[] =
+	"usage: minivpn reload [-i INTERFACE]\n"
+	"Takes up key files that were added, changed or removed. Nobody else notices.\n";
+
+/* Return: -1; otherwise the exit status with which to end now. */
+static int read_wishes(int argc, char *argv[], const char *usage, bool with_name,
+		       struct wishes *wishes)
+{
+	static const struct option flags[] = { { "address", required_argument, NULL, 'a' },
+					       { "endpoint", required_argument, NULL, 'e' },
+					       { "interface-name", required_argument, NULL, 'i' },
+					       { "help", no_argument, NULL, 'h' },
+					       { 0 } };
+	bool invites = usage == usage_invite;
+	int flag;
+
+	*wishes = (struct wishes){ 0 };
+	opterr = 0;
+	while ((flag = getopt_long(argc, argv, "a:e:i:h", flags, NULL)) != -1) {
+		if (flag == 'h') {
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		}
+		if (flag == 'i')
+			wishes->interface = optarg;
+		else if (flag == 'a' && invites)
+			wishes->address = optarg;
+		else if (flag == 'e' && invites)
+			wishes->endpoint = optarg;
+		else {
+			say("%s: no such option, or its value is missing (minivpn %s --help)",
+			    argv[optind - 1], argv[0]);
+			return EXIT_USAGE;
+		}
+	}
+	if (argc - optind > (with_name ? 1 : 0)) {
+		say("found '%s', expected no more than %s", argv[optind + (with_name ? 1 : 0)],
+		    with_name ? "one NAME" : "options");
+		return EXIT_USAGE;
+	}
+	if (with_name && argc == optind) {
+		say("the NAME of a client is missing (minivpn %s --help)", argv[0]);
+		return EXIT_USAGE;
+	}
+	if (with_name && !key_name_is_valid(argv[optind])) {
+		say("NAME: found '%s', expected %s", argv[optind], key_name_rule());
+		return EXIT_USAGE;
+	}
+	wishes->name = with_name ? argv[optind] : NULL;
+	return -1;
+}
+
+/* ---- reload ---- */
+
+static void print_change(const json_t *reply)
+{
+	printf("%" JSON_INTEGER_FORMAT " keys: %" JSON_INTEGER_FORMAT
+	       " added, %" JSON_INTEGER_FORMAT " changed, %" JSON_INTEGER_FORMAT " removed\n",
+	       json_integer_value(json_object_get(reply, "keys")),
+	       json_integer_value(json_object_get(reply, "added")),
+	       json_integer_value(json_object_get(reply, "changed")),
+	       json_integer_value(json_object_get(reply, "removed")));
+}
+
+int command_reload(int argc, char *argv[])
+{
+	struct wishes wishes;
+	struct hub hub;
+	json_t *reply;
+	int r = read_wishes(argc, argv, usage_reload, false, &wishes);
+
+	if (r < 0)
+		r = hub_find(wishes.interface, &hub);
+	if (r >= 0)
+		return r;
+	r = hub_reload(&hub, &reply);
+	if (r == 0) {
+		print_change(reply);
+		json_decref(reply);
+	}
+	hub_release(&hub);
+	return r;
+}
+
+/* ---- list ---- */
+
+static void print_client(const json_t *peer)
+{
+	const json_t *list = json_object_get(peer, "addresses"), *address;
+	const char *endpoint = json_string_value(json_object_get(peer, "endpoint"));
+	char addresses[KEY_ADDRESSES_MAX * PREFIX_TEXT_BYTES] = "";
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, address)
+	{
+		if (i < KEY_ADDRESSES_MAX) {
+			strcat(addresses, i ? "," : "");
+			strncat(addresses, json_string_value(address) ?: "", PREFIX_TEXT_BYTES - 2);
+		}
+	}
+	printf("%-20s %-5s %-40s %s\n", json_string_value(json_object_get(peer, "name")) ?: "",
+	       json_is_true(json_object_get(peer, "up")) ? "up" : "down",
+	       *addresses ? addresses : "-", endpoint ? endpoint : "-");
+}
+
+int command_list(int argc, char *argv[])
+{
+	struct wishes wishes;
+	struct hub hub;
+	json_t *reply, *peer;
+	size_t i;
+	int r = read_wishes(argc, argv, usage_list, false, &wishes);
+
+	if (r < 0)
+		r = hub_find(wishes.interface, &hub);
+	if (r >= 0)
+		return r;
+	r = control_ask(hub.directory, "status", -1, &reply);
+	if (r < 0) {
+		say("%s cannot be asked: %s", hub.interface, strerror(-r));
+		hub_release(&hub);
+		return EXIT_FAILURE;
+	}
+	json_array_foreach(json_object_get(reply, "peers"), i, peer) print_client(peer);
+	json_decref(reply);
+	hub_release(&hub);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* ---- What changes files ---- */
+
+/* The folder, locked against others who change it, and what is in it. */
+static int open_folder(const struct hub *hub, struct keyfolder *ret_folder, int *ret_lock)
+{
+	struct keyfile_complaint complaint;
+	scoped_fd lock = -1;
+	int r = hub_need_folder(hub);
+
+	if (r >= 0)
+		return r;
+	lock = keyfolder_open(hub->keys, &complaint);
+	if (lock < 0 || keyfolder_read(hub->keys, ret_folder, &complaint) < 0)
+		return hub_complaint(&complaint);
+	*ret_lock = take_fd(&lock);
+	return -1;
+}
+
+/**
+ * with_folder() - do something with a server's files: find it, lock its folder, and afterwards let go
+ * @work: returns an exit status
+ */
+static int with_folder(int argc, char *argv[], const char *usage,
+		       int (*work)(const struct wishes *wishes, struct hub *hub,
+				   const struct keyfolder *folder))
+{
+	struct keyfolder folder = { 0 };
+	struct wishes wishes;
+	struct hub hub;
+	scoped_fd lock = -1;
+	int r = read_wishes(argc, argv, usage, true, &wishes);
+
+	if (r < 0)
+		r = hub_find(wishes.interface, &hub);
+	if (r >= 0)
+		return r;
+	r = open_folder(&hub, &folder, &lock);
+	if (r < 0)
+		r = work(&wishes, &hub, &folder);
+	keyfolder_release(&folder);
+	hub_release(&hub);
+	return r;
+}
+
+static int remove_client(const struct wishes *wishes, struct hub *hub,
+			 const struct keyfolder *folder)
+{
+	char path[PATH_MAX];
+	size_t at;
+	int r = hub_file_of(hub, folder, wishes->name, path, &at);
+
+	if (r >= 0)
+		return r;
+	if (unlink(path) < 0) {
+		say("%s cannot be deleted: %s", path, strerror(errno));
+		return EXIT_FAILURE;
+	}
+	return hub_reload(hub, NULL);
+}
+
+int command_remove(int argc, char *argv[])
+{
+	return with_folder(argc, argv, usage_remove, remove_client);
+}
+
+/* ---- invite and rotate ---- */
+
+static bool set_addresses(struct keytext *key, const char *list)
+{
+	char item[PREFIX_TEXT_BYTES];
+
+	while (list_next(&list, item, sizeof(item))) {
+		if (key->address_count == KEY_ADDRESSES_MAX) {
+			say("--address: more than %d addresses", KEY_ADDRESSES_MAX);
+			return false;
+		}
+		if (!interface_address_parse(item, &key->address[key->address_count])) {
+			say("--address: found '%s', expected the address of a host, as 10.71.3.2 "
+			    "or fd00:1::2/64",
+			    item);
+			return false;
+		}
+		key->address_count++;
+	}
+	if (key->address_count == 0)
+		say("--address: found nothing, expected an address");
+	return key->address_count > 0;
+}
+
+/* The server's own addresses are taken, and its networks are those that addresses come from. */
+static bool give_addresses(struct keytext *key, const struct hub *hub,
+			   const struct keyfolder *folder)
+{
+	struct keytext *taken = sodium_allocarray(folder->count + 1, sizeof(*taken));
+	bool found = taken;
+
+	if (!taken)
+		return false;
+	if (folder->count > 0)
+		memcpy(taken, folder->key, folder->count * sizeof(*taken));
+	taken[folder->count] = (struct keytext){ .address_count = hub->address_count };
+	memcpy(taken[folder->count].address, hub->address, sizeof(hub->address));
+	for (unsigned i = 0; found && i < hub->address_count && i < KEY_ADDRESSES_MAX; i++) {
+		struct prefix network = prefix_network(&hub->address[i]);
+
+		found = network_next_free(&network, taken, folder->count + 1, &key->address[i]);
+		if (!found)
+			say("%s has no address left: remove clients, or give this one others with "
+			    "--address",
+			    prefix_print(&network, (char[PREFIX_TEXT_BYTES]){ 0 }));
+		key->address_count = i + 1;
+	}
+	sodium_free(taken);
+	return found;
+}
+
+/* What is given by hand must be in one of the server's networks, and not the server's own. */
+static bool are_addresses_possible(const struct keytext *key, const struct hub *hub)
+{
+	char text[PREFIX_TEXT_BYTES];
+
+	for (unsigned i = 0; i < key->address_count; i++) {
+		const struct address *address = &key->address[i].address;
+		bool inside = false;
+
+		address_print(address, text);
+		for (unsigned n = 0; n < hub->address_count; n++) {
+			if (address_equal(address, &hub->address[n].address)) {
+				say("--address: found %s, which is the server's own", text);
+				return false;
+			}
+			inside |= prefix_contains(&hub->address[n], address);
+		}
+		if (!inside) {
+			say("--address: found %s, expected one in the server's networks, as %s",
+			    text, prefix_print(&hub->address[0], (char[PREFIX_TEXT_BYTES]){ 0 }));
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Where the new client finds the server: as was asked, as the others do, as this machine is found. */
+static int choose_endpoint(const char *asked, const struct hub *hub, const struct keyfolder *folder,
+			   struct hostport *endpoint)
+{
+	struct address address;
+	const char *wrong;
+
+	if (asked && !hostport_parse(asked, endpoint, &wrong)) {
+		say("--endpoint: found '%s': %s", asked, wrong);
+		return EXIT_USAGE;
+	}
+	for (size_t i = 0; i < folder->count && !*endpoint->host; i++)
+		*endpoint = folder->key[i].endpoint;
+	if (!*endpoint->host) {
+		if (!machine_address(&address)) {
+			say("this machine has no address that a client could find it by: say one "
+			    "with --endpoint HOST");
+			return EXIT_USAGE;
+		}
+		address_print(&address, endpoint->host);
+	}
+	if (!endpoint->port)
+		endpoint->port = hub->port;
+	return -1;
+}
+
+static int fill_key(const struct wishes *wishes, const struct hub *hub,
+		    const struct keyfolder *folder, struct keytext *key)
+{
+	int r = choose_endpoint(wishes->endpoint, hub, folder, &key->endpoint);
+
+	if (r >= 0)
+		return r;
+	strcpy(key->name, wishes->name);
+	if (wishes->address
+		    ? !set_addresses(key, wishes->address) || !are_addresses_possible(key, hub)
+		    : !give_addresses(key, hub, folder))
+		return EXIT_USAGE;
+	randombytes_buf(&key->psk, sizeof(key->psk));
+	return -1;
+}
+
+/* The file is there only if the server has taken it. */
+static int add_client(const char *path, const struct keytext *key, struct hub *hub)
+{
+	struct keyfile_complaint complaint;
+	int r = keyfile_write(path, key, &complaint) < 0 ? hub_complaint(&complaint) : 0;
+
+	if (r)
+		return r;
+	r = hub_reload(hub, NULL);
+	if (r)
+		unlink(path);
+	return r ? r : invite_show(key, path);
+}
+
+static int invite(const struct wishes *wishes, struct hub *hub, const struct keyfolder *folder)
+{
+	struct keytext key = { 0 };
+	char path[PATH_MAX];
+	int r = -1;
+
+	for (size_t i = 0; i < folder->count; i++) {
+		if (strcmp(folder->key[i].name, wishes->name) == 0) {
+			say("%s has a key already, in %s/%s: minivpn rotate %s gives it a new one",
+			    wishes->name, hub->keys, folder->file[i], wishes->name);
+			return EXIT_USAGE;
+		}
+	}
+	snprintf(path, sizeof(path), "%.*s/%s.key", PATH_MAX - KEY_NAME_BYTES - 8, hub->keys,
+		 wishes->name);
+	sodium_mlock(&key, sizeof(key));
+	r = fill_key(wishes, hub, folder, &key);
+	if (r < 0)
+		r = add_client(path, &key, hub);
+	sodium_munlock(&key, sizeof(key)); /* wipes too */
+	return r;
+}
+
+int command_invite(int argc, char *argv[])
+{
+	return with_folder(argc, argv, usage_invite, invite);
+}
+
+static int rotate_in(const char *path, struct keytext *key, const struct keytext *before,
+		     struct hub *hub)
+{
+	struct keyfile_complaint complaint;
+	int r;
+
+	/* One that was never used is replaced; the one that is in use stays good. */
+	if (!key->has_old)
+		key->old_psk = before->psk;
+	key->has_old = true;
+	randombytes_buf(&key->psk, sizeof(key->psk));
+	if (!key->endpoint.port)
+		key->endpoint.port = hub->port;
+	if (keyfile_replace(path, key, &complaint) < 0)
+		return hub_complaint(&complaint);
+	r = hub_reload(hub, NULL);
+	if (r && keyfile_replace(path, before, &complaint) < 0)
+		return hub_complaint(&complaint);
+	return r ? r : invite_show(key, path);
+}
+
+static int rotate(const struct wishes *wishes, struct hub *hub, const struct keyfolder *folder)
+{
+	struct keytext key;
+	char path[PATH_MAX];
+	size_t at, i;
+	int r = hub_file_of(hub, folder, wishes->name, path, &at);
+
+	if (r < 0) {
+		key = folder->key[at];
+		for (i = 0; i < json_array_size(hub->retired); i++)
+			if (strcmp(json_string_value(json_array_get(hub->retired, i)) ?: "",
+				   key.name) == 0)
+				key.has_old = false;
+		r = choose_endpoint(NULL, hub, folder, &key.endpoint);
+	}
+	if (r >= 0)
+		return r;
+	sodium_mlock(&key, sizeof(key));
+	r = rotate_in(path, &key, &folder->key[at], hub);
+	sodium_munlock(&key, sizeof(key)); /* wipes too */
+	return r;
+}
+
+int command_rotate(int argc, char *argv[])
+{
+	return with_folder(argc, argv, usage_rotate, rotate);
+}

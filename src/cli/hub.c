@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/hub.h"
+
+#include "cli/instances.h"
+#include "cli/say.h"
+#include "keys/keybundle.h"
+#include "run/control.h"
+#include "scope.h"
+
+#include <sodium.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+int hub_complaint(const struct keyfile_complaint *complaint)
+{
+	char text[KEYFILE_COMPLAINT_BYTES];
+
+	say("%s", keyfile_complaint_print(complaint, text));
+	return EXIT_USAGE;
+}
+
+/* ---- Which one ---- */
+
+static int ask(const char *directory, const char *interface, const char *request, int passed,
+	       json_t **ret_reply)
+{
+	int r = control_ask(directory, request, passed, ret_reply);
+
+	if (r == 0)
+		return -1;
+	say("%s cannot be asked: %s%s", interface, strerror(-r),
+	    r == -EACCES ? " (that is for root: run it with sudo)" : "");
+	return EXIT_FAILURE;
+}
+
+/* Return: -1 if it is a server and @hub is filled in; 0 for a client; or positive exit status. */
+static int ask_about(const char *interface, struct hub *hub)
+{
+	const json_t *address, *list;
+	json_t *reply;
+	struct stat s;
+	size_t i;
+	int r;
+
+	*hub = (struct hub){ 0 };
+	snprintf(hub->interface, sizeof(hub->interface), "%s", interface);
+	state_directory(interface, hub->directory);
+	r = ask(hub->directory, interface, "about", -1, &reply);
+	if (r >= 0)
+		return r;
+	if (strcmp(json_string_value(json_object_get(reply, "role")) ?: "", "server") != 0) {
+		json_decref(reply);
+		return 0;
+	}
+	snprintf(hub->keys, sizeof(hub->keys), "%s",
+		 json_string_value(json_object_get(reply, "keys")) ?: "");
+	hub->is_folder = stat(hub->keys, &s) == 0 && S_ISDIR(s.st_mode);
+	hub->port = (uint16_t)json_integer_value(json_object_get(reply, "port"));
+	list = json_object_get(reply, "addresses");
+	json_array_foreach((json_t *)list, i, address)
+	{
+		if (hub->address_count < TUNNEL_ADDRESSES_MAX &&
+		    prefix_parse(json_string_value(address) ?: "",
+				 &hub->address[hub->address_count]))
+			hub->address_count++;
+	}
+	hub->retired = json_incref(json_object_get(reply, "retired"));
+	json_decref(reply);
+	return -1;
+}
+
+int hub_find(const char *interface, struct hub *ret_hub)
+{
+	struct instances running;
+	unsigned servers = 0;
+	struct hub hub;
+	char *name = (char *)interface;
+	int r;
+
+	prctl(PR_SET_DUMPABLE, 0); /* keys will be read: no core dump, no debugger */
+	if (sodium_init() < 0) {
+		say("libsodium does not start");
+		return EXIT_FAILURE;
+	}
+	r = instances_meant(interface ? 1 : 0, &name, &running);
+	for (unsigned i = 0; r < 0 && i < running.count; i++) {
+		int kind = ask_about(running.name[i], &hub);
+
+		if (kind > 0)
+			return kind;
+		if (kind == 0)
+			continue;
+		if (servers++ > 0) {
+			say("several servers run here (%s, %s), expected the interface of one: -i "
+			    "NAME",
+			    ret_hub->interface, hub.interface);
+			hub_release(&hub);
+			hub_release(ret_hub);
+			return EXIT_USAGE;
+		}
+		*ret_hub = hub;
+	}
+	if (r < 0 && servers == 0) {
+		say("no server runs here, only clients");
+		return EXIT_FAILURE;
+	}
+	return r;
+}
+
+int hub_need_folder(const struct hub *hub)
+{
+	if (hub->is_folder)
+		return -1;
+	say("%s serves the one key file %s; to add clients while it runs, start it with a folder "
+	    "of "
+	    "keys: minivpn server DIR",
+	    hub->interface, hub->keys);
+	return EXIT_USAGE;
+}
+
+void hub_release(struct hub *hub)
+{
+	json_decref(hub->retired);
+	*hub = (struct hub){ 0 };
+}
+
+/* ---- Its files ---- */
+
+int hub_file_of(const struct hub *hub, const struct keyfolder *folder, const char *name,
+		char ret_path[PATH_MAX], size_t *ret_at)
+{
+	for (size_t i = 0; i < folder->count; i++) {
+		if (strcmp(folder->key[i].name, name) != 0)
+			continue;
+		snprintf(ret_path, PATH_MAX, "%.*s/%s", (int)(PATH_MAX - NAME_MAX - 2), hub->keys,
+			 folder->file[i]);
+		*ret_at = i;
+		return -1;
+	}
+	say("%s: found no client of that name in %s (minivpn list shows all)", name, hub->keys);
+	return EXIT_USAGE;
+}
+
+/* ---- Telling it ---- */
+
+static int strike_out(const char *path)
+{
+	struct keyfile_complaint complaint;
+	struct keytext key = { 0 };
+	int r;
+
+	sodium_mlock(&key, sizeof(key));
+	r = keyfile_read(path, &key, &complaint);
+	if (r == 0 && key.has_old) {
+		key.has_old = false;
+		r = keyfile_replace(path, &key, &complaint);
+	}
+	sodium_munlock(&key, sizeof(key)); /* wipes too */
+	return r == 0 ? 0 : hub_complaint(&complaint);
+}
+
+/* Old keys that are used up go out of their files: the server would take them again after a restart. */
+static int tidy(struct hub *hub)
+{
+	struct keyfile_complaint complaint;
+	struct keyfolder folder;
+	char path[PATH_MAX];
+	const char *name;
+	size_t i, at;
+	int r = 0;
+
+	if (!hub->is_folder || json_array_size(hub->retired) == 0)
+		return 0;
+	if (keyfolder_read(hub->keys, &folder, &complaint) < 0)
+		return hub_complaint(&complaint);
+	for (i = 0; r == 0 && i < json_array_size(hub->retired); i++) {
+		name = json_string_value(json_array_get(hub->retired, i)) ?: "";
+		for (at = 0; at < folder.count && strcmp(folder.key[at].name, name) != 0;)
+			at++;
+		if (at == folder.count)
+			continue;
+		snprintf(path, sizeof(path), "%.*s/%s", (int)(PATH_MAX - NAME_MAX - 2), hub->keys,
+			 folder.file[at]);
+		r = strike_out(path);
+	}
+	keyfolder_release(&folder);
+	return r;
+}
+
+static int send_bundle(const struct hub *hub, json_t **ret_reply)
+{
+	struct keyfile_complaint complaint;
+	struct keybundle bundle;
+	scoped_fd fd = -1;
+
+	if (keybundle_gather(hub->keys, &bundle, &complaint) < 0)
+		return hub_complaint(&complaint);
+	fd = keybundle_send(&bundle);
+	keybundle_release(&bundle);
+	if (fd < 0) {
+		say("the keys cannot be handed over: %s", strerror(-fd));
+		return EXIT_FAILURE;
+	}
+	return ask(hub->directory, hub->interface, "reload", fd, ret_reply);
+}
+
+int hub_reload(struct hub *hub, json_t **ret_reply)
+{
+	const char *error;
+	json_t *reply;
+	int r = tidy(hub);
+
+	if (r == 0)
+		r = send_bundle(hub, &reply);
+	if (r >= 0)
+		return r;
+	error = json_string_value(json_object_get(reply, "error"));
+	if (error)
+		say("nothing is changed: %s", error);
+	if (!error && ret_reply)
+		*ret_reply = json_incref(reply);
+	json_decref(reply);
+	return error ? EXIT_USAGE : 0;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A server's keys while it runs.  Somebody who may open the key files brings all of them in one piece
+ * (keys/keybundle.h).  Nothing is done before all of it was found right: the keys by themselves, the
+ * keys beside each other, the routes to the networks behind them; and then only what differs is
+ * touched, so that no other session notices.
+ */
+#include "run/network_parts.h"
+
+#include "host/limits.h"
+#include "io/clock.h"
+#include "run/hostplan.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- Routes to the networks behind peers ---- */
+
+static void withdraw_routes(struct network *network, const struct keyring_entry *entry,
+			    unsigned count)
+{
+	while (count > 0)
+		steward_remove_route(network->steward, &entry->key.network[--count]);
+}
+
+/* The steward ends whoever asks for what he may not have, so that a key file that does has to be
+ * found out here. */
+static bool is_permitted(const struct network *network, const struct prefix *route)
+{
+	struct limits limits;
+
+	hostplan_limits(network->tunnel, &limits);
+	return limits_permit_route(&limits, route);
+}
+
+static int add_routes(struct network *network, const struct keyring_entry *entry,
+		      struct keyfile_complaint *ret_complaint)
+{
+	for (unsigned i = 0; i < entry->key.network_count; i++) {
+		const struct prefix *route = &entry->key.network[i];
+		int error = is_permitted(network, route)
+				    ? steward_add_route(network->steward, route)
+				    : -EPERM;
+
+		if (!error)
+			continue;
+		withdraw_routes(network, entry, i);
+		snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s", entry->file);
+		complain(&ret_complaint->what, 0,
+			 "networks has %s, to which there can be no route: %s", shown_prefix(route),
+			 error == -EPERM    ? "that is too much of the Internet"
+			 : error == -EEXIST ? "this host has another already"
+					    : strerror(-error));
+		return error;
+	}
+	return 0;
+}
+
+int reload_routes(struct network *network)
+{
+	struct keyfile_complaint complaint;
+	char text[KEYFILE_COMPLAINT_BYTES];
+
+	for (size_t i = 0; i < network->keyring.count; i++) {
+		int error = add_routes(network, network->keyring.entry[i], &complaint);
+
+		if (!error)
+			continue;
+		log_error("tunnel: %s", keyfile_complaint_print(&complaint, text));
+		return error;
+	}
+	return 0;
+}
+
+/* Routes as they will be; or, with the complaint, as they were. */
+static int change_routes(struct network *network, const struct keychange *change,
+			 struct keyfile_complaint *ret_complaint)
+{
+	struct keyfile_complaint ignored;
+	int error = 0;
+	size_t done = 0;
+
+	for (size_t i = 0; i < change->gone_count; i++)
+		withdraw_routes(network, change->gone[i].entry,
+				change->gone[i].entry->key.network_count);
+	for (; done < change->next.count && !error; done++)
+		if (change->next.entry[done]->is_new)
+			error = add_routes(network, change->next.entry[done], ret_complaint);
+	if (!error)
+		return 0;
+	for (done--; done-- > 0;)
+		if (change->next.entry[done]->is_new)
+			withdraw_routes(network, change->next.entry[done],
+					change->next.entry[done]->key.network_count);
+	for (size_t i = 0; i < change->gone_count; i++)
+		add_routes(network, change->gone[i].entry, &ignored);
+	return error;
+}
+
+/* ---- Taking up a bundle ---- */
+
+static json_t *refuse(const struct keyfile_complaint *complaint)
+{
+	char text[KEYFILE_COMPLAINT_BYTES];
+
+	keyfile_complaint_print(complaint, text);
+	log_warning("reload: nothing is changed: %s", text);
+	return json_pack("{s:s}", "error", text);
+}
+
+/* What would make a person wonder why a client cannot be reached. */
+static void warn_of_foreign_addresses(const struct network *network, const struct keyring *next)
+{
+	const struct tunnel *tunnel = network->tunnel;
+
+	for (size_t i = 0; i < next->count; i++) {
+		const struct keytext *key = &next->entry[i]->key;
+
+		for (unsigned a = 0; next->entry[i]->is_new && a < key->address_count; a++) {
+			bool inside = false;
+
+			for (unsigned n = 0; n < tunnel->address_count; n++)
+				inside |= prefix_contains(&tunnel->address[n],
+							  &key->address[a].address);
+			if (!inside)
+				log_warning("reload: %s: %s is in none of the tunnel's networks, "
+					    "so that nothing is routed there",
+					    next->entry[i]->file,
+					    shown_address(&key->address[a].address));
+		}
+	}
+}
+
+static void log_change(const struct keychange *change)
+{
+	for (size_t i = 0; i < change->gone_count; i++)
+		if (!change->gone[i].successor)
+			log_notice("reload: %s is removed and cut off",
+				   change->gone[i].entry->key.name);
+	log_notice("reload: %zu keys: %zu added, %zu changed, %zu removed", change->next.count,
+		   change->added, change->changed, change->removed);
+}
+
+static json_t *take_up(struct network *network, struct keybundle *bundle)
+{
+	struct keyfile_complaint complaint;
+	struct keychange change;
+	struct instant now = clock_now();
+	json_t *reply;
+	int error = keyring_compare(&network->keyring, bundle, &change, &complaint);
+
+	if (error)
+		return refuse(&complaint);
+	error = change_routes(network, &change, &complaint);
+	if (error) {
+		keychange_drop(&change);
+		return refuse(&complaint);
+	}
+	warn_of_foreign_addresses(network, &change.next);
+	log_change(&change);
+	reply = json_pack("{s:I, s:I, s:I, s:I}", "added", (json_int_t)change.added, "changed",
+			  (json_int_t)change.changed, "removed", (json_int_t)change.removed, "keys",
+			  (json_int_t)change.next.count);
+	error = keyring_commit(&network->keyring, &change, worker_engine(network->worker),
+			       ROLE_SERVER, network_endpoint_of, network, now);
+	network->endpoints_due = instant_earlier(network->endpoints_due, now);
+	if (error)
+		log_error("reload: out of memory: not all of the keys are served");
+	return reply;
+}
+
+json_t *reload_keys(struct network *network, int fd)
+{
+	struct keybundle bundle;
+	json_t *reply;
+
+	if (network->tunnel->role != ROLE_SERVER)
+		return json_pack("{s:s}", "error", "a client has only one key: start it anew");
+	if (fd < 0 || keybundle_receive(fd, network->key_path, &bundle) < 0)
+		return json_pack("{s:s}", "error",
+				 "no bundle of keys came with the request: are the server that "
+				 "runs and this program of the same version?");
+	reply = take_up(network, &bundle);
+	keybundle_release(&bundle);
+	return reply;
+}

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A server's clients come and go while it runs, and no other session notices.
+
+    +-------+
+    | alice |----+
+    +-------+    |    +--------+
+                 +----| server |   203.0.113.1; clients have 203.0.113.2, .3 ...
+    +-------+    |    +--------+
+    |  bob  |----+
+    +-------+
+"""
+
+import json
+import re
+import subprocess
+import time
+
+import pytest
+
+SERVER = "203.0.113.1"
+
+
+class World:
+    """A server with a folder of keys, and as many clients as the test wants, all on one LAN."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.lan = lab.switch("lan")
+        self.server = lab.host("server")
+        lab.link(self.server, f"{SERVER}/24 2001:db8::1/64", self.lan, "")
+        self.keys = lab.folder / "keys"
+        self.keys.mkdir(mode=0o700)
+        self.clients = 0
+
+    def machine(self, name):
+        """One more machine on the LAN."""
+        self.clients += 1
+        host = self.lab.host(name)
+        self.lab.link(host, f"203.0.113.{self.clients + 1}/24", self.lan, "")
+        return host
+
+    def keygen(self, name, *options):
+        self.server.run("minivpn-keygen", name, "--keys", self.keys, "--endpoint", SERVER, *options)
+        return self.keys / f"{name}.key"
+
+    def start(self, *options):
+        daemon = self.server.start("minivpn", "server", *options, self.keys)
+        daemon.wait_for_output(r"up: minivpn0")
+        return daemon
+
+    def invite(self, name, *options):
+        return self.server.run("minivpn", "invite", name, *options).stdout
+
+    def connect(self, host, invite, *options):
+        """Start a client with an invite, which it reads from its standard input."""
+        daemon = host.start("minivpn", "client", *options, "-", stdin=subprocess.PIPE)
+        daemon.stdin.write(invite.encode())
+        daemon.stdin.close()
+        daemon.wait_for_output(r"up: minivpn0")
+        return daemon
+
+    def status(self):
+        return json.loads(self.server.run("minivpn", "status", "--json").stdout)["tunnels"][0]
+
+    def peer(self, name):
+        return next((p for p in self.status()["peers"] if p["name"] == name), None)
+
+
+@pytest.fixture(name="world")
+def server_and_lan(lab):
+    return World(lab)
+
+
+def test_invite_list_remove(world):
+    world.keygen("alice")
+    server = world.start()
+    bob = world.machine("bob")
+
+    line = world.invite("bob")
+    assert line.startswith("mv1:") and line.count("\n") == 1
+    assert (world.keys / "bob.key").stat().st_mode & 0o777 == 0o600
+    client = world.connect(bob, line)
+    assert bob.ping(re.search(r"minivpn0, (\S+?)/", server.output()).group(1)).received == 3
+    server.wait_for_output(r"bob is connected from 203\.0\.113\.2:")
+
+    listed = world.server.run("minivpn", "list").stdout.splitlines()
+    assert [line.split()[:2] for line in sorted(listed)] == [["alice", "down"], ["bob", "up"]]
+
+    world.server.run("minivpn", "remove", "bob")
+    client.wait_for_output("the other end has removed the key", timeout=2)
+    assert not (world.keys / "bob.key").exists()
+    assert world.peer("bob") is None
+    time.sleep(1)
+    assert world.peer("bob") is None and "fits none" in server.output()
+
+
+def test_addresses_are_stable_and_distinct(world):
+    world.keygen("alice")
+    world.start("--address", "10.9.0.1/29", "--address", "fd09::1/64")
+    given = []
+    for name in ("a", "b", "c", "d", "e"):
+        world.invite(name)
+        text = (world.keys / f"{name}.key").read_text()
+        given.append(re.search(r"^address = (\S+), (\S+)$", text, re.MULTILINE).groups())
+    assert [v4 for v4, _ in given] == [f"10.9.0.{n}/29" for n in range(2, 7)]
+    assert len({v6 for _, v6 in given}) == 5
+    full = world.server.run("minivpn", "invite", "f", check=False)
+    assert full.returncode == 2 and "10.9.0.0/29 has no address left" in full.stderr
+    # What was given once stays with its client; what became free is given again.
+    world.server.run("minivpn", "remove", "c")
+    world.invite("g")
+    assert "10.9.0.4/29" in (world.keys / "g.key").read_text()
+    taken = world.server.run("minivpn", "invite", "h", "--address", "10.9.0.2", check=False)
+    assert taken.returncode == 2 and "h.key" in taken.stderr and "a.key" in taken.stderr
+    assert not (world.keys / "h.key").exists()
+    own = world.server.run("minivpn", "invite", "h", "--address", "10.9.0.1", check=False)
+    assert own.returncode == 2 and "the server's own" in own.stderr
+    foreign = world.server.run("minivpn", "invite", "h", "--address", "10.8.0.2", check=False)
+    assert foreign.returncode == 2 and "expected one in the server's networks" in foreign.stderr
+
+
+def test_nothing_is_half_applied(world):
+    alice_key = world.keygen("alice")
+    world.start()
+    # A good one, and one that has the key of another: neither is taken.
+    world.keygen("good")
+    copy = world.keys / "zcopy.key"
+    copy.write_text(alice_key.read_text().replace("name = alice", "name = zcopy"))
+    copy.chmod(0o600)
+    refused = world.server.run("minivpn", "reload", check=False)
+    assert refused.returncode == 2
+    assert "zcopy.key: has the same key as 'alice.key'" in refused.stderr
+    assert [p["name"] for p in world.status()["peers"]] == ["alice"]
+
+    copy.write_text("name = zcopy\nkey = nonsense\n")
+    refused = world.server.run("minivpn", "reload", check=False)
+    assert "zcopy.key:2: the key does not begin with mvk1-" in refused.stderr
+    copy.chmod(0o644)
+    refused = world.server.run("minivpn", "reload", check=False)
+    assert "has mode 0644" in refused.stderr
+    assert [p["name"] for p in world.status()["peers"]] == ["alice"]
+
+    copy.unlink()
+    assert "2 keys: 1 added, 0 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
+    assert "0 added, 0 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
+
+
+def test_no_session_loses_a_packet(world):
+    """UDP at a steady rate through alice's tunnel while others come and go: all of it arrives."""
+    world.keygen("alice")
+    world.start("--address", "10.9.0.1/16")
+    alice = world.machine("alice")
+    world.invite("steady")
+    line = world.server.run("minivpn-keygen", "--show", "--invite", world.keys / "steady.key").stdout
+    world.connect(alice, line)
+    handshakes = world.peer("steady")["handshakes"]
+    world.server.serve_iperf()
+    load = alice.start("iperf3", "--json", "--client", "10.9.0.1", "--udp", "--bitrate", "40M",
+                       "--length", "1000", "--time", "4")
+    ends = time.monotonic() + 3.5
+    rounds = 0
+    while time.monotonic() < ends:
+        world.invite(f"guest{rounds}")
+        (world.keys / "alice.key").write_text((world.keys / "alice.key").read_text() + "# seen\n")
+        world.server.run("minivpn", "reload")
+        world.server.run("minivpn", "remove", f"guest{rounds}")
+        rounds += 1
+    assert load.wait(timeout=10) == 0
+    report = json.loads(load.output())["end"]["sum"]
+    assert rounds > 5 and report["packets"] > 15000
+    assert report["lost_packets"] == 0
+    assert world.peer("steady")["handshakes"] == handshakes
+
+
+def test_rotate(world):
+    world.keygen("alice")
+    server = world.start()
+    alice, elsewhere = world.machine("alice"), world.machine("elsewhere")
+    first = world.invite("laptop")
+    client = world.connect(alice, first)
+
+    second = world.server.run("minivpn", "rotate", "laptop").stdout
+    assert second.startswith("mv1:") and second != first
+    # The session of the old key lives, and so does the old key.
+    assert world.peer("laptop")["addresses"]
+    assert "lost" not in client.output() and client.stop() == 0
+    client = world.connect(alice, first)
+    gateway = re.search(r"minivpn0, (\S+?)/", server.output()).group(1)
+    assert alice.ping(gateway).received == 3
+    assert client.stop() == 0
+
+    client = world.connect(alice, second)
+    server.wait_for_output("laptop is connected with its new key: the old one is good no more")
+    assert alice.ping(gateway).received == 3
+    stale = elsewhere.start("minivpn", "client", "-", stdin=subprocess.PIPE)
+    stale.stdin.write(first.encode())
+    stale.stdin.close()
+    stale.wait_for_output("no answer from", timeout=12)
+    assert stale.stop() == 0
+    # Whoever may write there strikes the old key out of the file; nobody is cut off by it.
+    assert "old-key" in (world.keys / "laptop.key").read_text()
+    world.server.run("minivpn", "reload")
+    assert "old-key" not in (world.keys / "laptop.key").read_text()
+    assert alice.ping(gateway).received == 3 and "lost" not in client.output()
+
+
+def test_networks_behind_clients(world):
+    """Site to site: a network behind a client, both ways, and nobody else may speak for it."""
+    world.keygen("alice")
+    server = world.start("--address", "10.9.0.1/24")
+    site, rogue, printer = world.machine("site"), world.machine("rogue"), world.lab.host("printer")
+    world.lab.link(site, "192.168.7.1/24", printer, "192.168.7.2/24")
+    printer.route("default", via="192.168.7.1")
+    site.forward()
+    key = world.keygen("site", "--address", "10.9.0.20/24")
+    key.write_text(key.read_text() + "networks = 192.168.7.0/24\n")
+    world.server.run("minivpn", "reload")
+    assert "192.168.7.0/24 dev minivpn0" in world.server.ip("route")
+    client = site.start("minivpn", "client", "--route", "10.9.0.0/24", "--remote", SERVER, key)
+    client.wait_for_output("up: minivpn0")
+    assert world.server.ping("192.168.7.2").received == 3
+    assert printer.ping("10.9.0.1").received == 3
+
+    # Another client claims an address of that network: the server drops and counts it.
+    world.connect(rogue, world.invite("rogue"), "--route", "10.9.0.0/24")
+    rogue.ip("address", "add", "192.168.7.66/32", "dev", "lo")
+    rogue.run("ping", "-c", 2, "-W", 1, "-I", "192.168.7.66", "10.9.0.1", check=False)
+    assert world.peer("rogue")["verdicts"].get("wrong-source", 0) >= 2
+
+    # Without its line the network is no longer there; a network that is too large is refused.
+    key.write_text(key.read_text().replace("networks = 192.168.7.0/24\n", ""))
+    world.server.run("minivpn", "reload")
+    assert "192.168.7.0/24" not in world.server.ip("route")
+    key.write_text(key.read_text() + "networks = 128.0.0.0/1\n")
+    refused = world.server.run("minivpn", "reload", check=False)
+    assert refused.returncode == 2 and "too much of the Internet" in refused.stderr
+    assert server.running()
+
+
+def test_one_file_is_reloaded_too(world):
+    key = world.keygen("alice")
+    world.server.start("minivpn", "server", key).wait_for_output("up: minivpn0")
+    refused = world.server.run("minivpn", "invite", "bob", check=False)
+    assert refused.returncode == 2 and "start it with a folder of keys" in refused.stderr
+    assert "1 keys: 0 added" in world.server.run("minivpn", "reload").stdout
+
+
+def test_a_client_has_nothing_to_reload(world):
+    world.keygen("alice")
+    world.start()
+    bob = world.machine("bob")
+    world.connect(bob, world.invite("bob"))
+    refused = bob.run("minivpn", "reload", check=False)
+    assert refused.returncode == 1 and "no server runs here" in refused.stderr
+
+
+def test_commands_need_a_server(world):
+    for command in (["reload"], ["list"], ["invite", "bob"], ["remove", "bob"], ["rotate", "bob"]):
+        refused = world.server.run("minivpn", *command, check=False)
+        assert refused.returncode == 1 and "no tunnel runs here" in refused.stderr
