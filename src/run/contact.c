@@ -112,9 +112,10 @@ bool contact_hear(struct contact *contact, const struct transport_event *event)
 		return false;
 	if (event->kind == TRANSPORT_REFUSED)
 		contact->trouble = CONTACT_REFUSED;
-	else if (event->kind == TRANSPORT_UNREACHABLE)
+	if (event->kind == TRANSPORT_UNREACHABLE) {
 		contact->trouble = CONTACT_UNREACHABLE;
-	contact->why = event->why;
+		contact->why = event->why;
+	}
 	return contact->trouble != before;
 }
 
@@ -127,6 +128,7 @@ void contact_made(struct contact *contact)
 {
 	contact->trouble = CONTACT_SILENCE;
 	contact->ask_at = INSTANT_NEVER;
+	contact->made = true;
 }
 
 char *contact_words(const struct contact *contact, char ret_text[CONTACT_WORDS_BYTES])
@@ -155,8 +157,7 @@ char *contact_words(const struct contact *contact, char ret_text[CONTACT_WORDS_B
 	case CONTACT_REFUSED:
 		snprintf(ret_text, CONTACT_WORDS_BYTES,
 			 "refused by %s: nothing listens on that port; is the server running, and "
-			 "is "
-			 "this its port?",
+			 "is this its port?",
 			 where);
 		break;
 	case CONTACT_UNVERIFIED:
@@ -166,9 +167,11 @@ char *contact_words(const struct contact *contact, char ret_text[CONTACT_WORDS_B
 		break;
 	case CONTACT_SILENCE:
 		snprintf(ret_text, CONTACT_WORDS_BYTES,
-			 "no answer from %s: wrong address, UDP blocked on the way, or a key that "
-			 "the "
-			 "server does not have",
+			 contact->made
+				 ? "no answer from %s any more: has the server stopped, or is "
+				   "the network down on the way?"
+				 : "no answer from %s: wrong address, UDP blocked on the way, or "
+				   "a key that the server does not have",
 			 where);
 		break;
 	}

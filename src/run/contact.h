@@ -35,6 +35,7 @@ enum contact_trouble {
  * @ask_at:   when to ask again, or to say that there is no answer yet; else INSTANT_NEVER
  * @trouble:  the best explanation for having no answer
  * @why:      for CONTACT_UNRESOLVED an EAI_*, for CONTACT_UNREACHABLE an errno
+ * @made:     has there ever been contact?  Then address and key are right
  */
 struct contact {
 	struct resolver resolver;
@@ -45,6 +46,7 @@ struct contact {
 	struct instant ask_at;
 	enum contact_trouble trouble;
 	int why;
+	bool made;
 };
 
 /** contact_init() - begin to look for @host, which must outlive the search; asks at once */

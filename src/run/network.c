@@ -11,15 +11,19 @@
 #include "run/network_parts.h"
 #include "scope.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
 	/* A burst of some milliseconds at full speed; with the usual 208 KB hundreds were lost. */
 	SOCKET_BUFFER_BYTES = 4 << 20,
 	KEY_FILE_BYTES_USUAL = 256,
+	/* The steward undoes in some milliseconds; if not, the keeper sees to it. */
+	UNDO_PATIENCE_MS = 1000,
 };
 
 #define TROUBLE_INTERVAL_NS (30 * NS_PER_S)
@@ -434,6 +438,16 @@ static void run_loop(struct network *network)
 	}
 }
 
+/* The end of our line is the steward's order to undo, and the end of its own says that it has.  The
+ * device stays until then: with it would go, unasked, half of what the steward looks for. */
+static void release_host(const struct network *network)
+{
+	struct pollfd line = { network->steward->fd, POLLIN, 0 };
+
+	shutdown(line.fd, SHUT_WR);
+	poll(&line, 1, UNDO_PATIENCE_MS);
+}
+
 static void close_all(struct network *network, struct opened *opened)
 {
 	control_stop(&network->control);
@@ -509,6 +523,7 @@ int network_run(const struct tunnel *tunnel, struct steward *steward, int resolv
 		run_loop(&network);
 		stop(&network);
 	}
+	release_host(&network);
 	close_all(&network, &opened);
 	return error || network.failed ? 1 : 0;
 }

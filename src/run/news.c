@@ -209,6 +209,10 @@ static void announce(struct network *network)
 			   prefixes_print(plan->address, plan->address_count, addresses),
 			   route_words(plan, routes, sizeof(routes)),
 			   shown_endpoint(&network->given_by), (long long)(took_ns / NS_PER_MS));
+	if (plan->address_count == 0)
+		log_warning(
+			"tunnel: the server gives us no address: its key file for us has no line "
+			"'address = ...'");
 	network->was_up = true;
 	notify_send(network->notify, "STATUS=connected");
 }
@@ -238,6 +242,7 @@ void news_resolved(struct network *network, struct instant now)
 		log_warning(
 			"tunnel: the resolver is gone: going on with the addresses that are known");
 		loop_forget(&network->loop, network->contact.resolver.fd);
+		network->failed |= first;
 	} else if (result > 0 && first) {
 		try_address(network, now);
 	} else if (network->contact.trouble == CONTACT_UNRESOLVED) {

@@ -194,8 +194,11 @@ static void troubles_are_told_apart(void **state)
 	assert_true(words_have("no answer from"));
 	contact_unverified(&contact);
 	assert_true(words_have("does not verify"));
+	assert_true(contact_hear(&contact, &no_way));
+	assert_false(contact_hear(&contact, &mtu));
+	assert_true(words_have("(Network is unreachable)"));
 	contact_made(&contact);
-	assert_true(words_have("no answer from"));
+	assert_true(words_have("no answer from 192.0.2.1:4501 any more"));
 }
 
 int main(void)
