@@ -6,6 +6,7 @@
 #include "keys/list.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <ini.h>
 #include <string.h>
 
@@ -78,16 +79,24 @@ static const struct config_kind an_interface = {
 	read_interface, print_string
 };
 
+/* In a file a semicolon begins a comment and blanks around a value are dropped, so that a path with
+ * those could not be written down. */
 static bool read_path(void *field, const char *text)
 {
-	if (!*text || strlen(text) >= TUNNEL_PATH_BYTES)
+	size_t bytes = strlen(text);
+
+	if (bytes == 0 || bytes >= TUNNEL_PATH_BYTES || strchr(text, ';') ||
+	    isspace((unsigned char)*text) || isspace((unsigned char)text[bytes - 1]))
 		return false;
+	for (const char *c = text; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			return false;
 	keep_string(field, TUNNEL_PATH_BYTES, text);
 	return true;
 }
 
 static const struct config_kind a_path = { TUNNEL_PATH_BYTES, false,
-					   "a path of 1 to 255 characters", read_path,
+					   "a path of 1 to 255 characters without ';'", read_path,
 					   print_string };
 
 static bool read_local(void *field, const char *text)
@@ -96,7 +105,7 @@ static bool read_local(void *field, const char *text)
 	struct hostport h = { 0 };
 	const char *wrong;
 
-	if (*text == ':') {
+	if (text[0] == ':' && text[1] != ':') { /* and no IPv6 address */
 		if (!port_parse(text + 1, &local.port))
 			return false;
 	} else {

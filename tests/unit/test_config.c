@@ -50,6 +50,7 @@ static const struct {
 	{ "local", ":4501" },
 	{ "local", "192.0.2.1" },
 	{ "local", "2001:db8::1" },
+	{ "local", "::1" },
 	{ "remote", "vpn.example.org" },
 	{ "remote", "[2001:db8::1]:99" },
 	{ "address", "10.171.38.1/24 fd00:1::1/64" },
@@ -143,6 +144,9 @@ static const struct {
 	{ "user", "" },
 	{ "aead", "AES" },
 	{ "key", "" },
+	{ "key", ";" },
+	{ "key", "a\nroute = 0.0.0.0/0" },
+	{ "key", " a" },
 };
 
 static void bad_values_are_named(void **state)

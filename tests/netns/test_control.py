@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Asking a running tunnel, and stopping it: `minivpn status` and `minivpn down`.
+
+	client 192.0.2.2 ---- 192.0.2.1 server
+"""
+
+import json
+import re
+import socket
+import subprocess
+
+import pytest
+
+from lab import program, wait_for
+
+MINIVPN, KEYGEN = program("minivpn"), program("minivpn-keygen")
+
+
+def make_key(folder, name, *more):
+    """A key file for the server of this lab; returns its path."""
+    path = str(folder / f"{name}.key")
+    subprocess.run([KEYGEN, name, "--out", path, *more], check=True, capture_output=True, timeout=10)
+    return path
+
+
+@pytest.fixture
+def hosts(lab):
+    client, server = lab.hosts("client", "server")
+    lab.link(client, "192.0.2.2/24", server, "192.0.2.1/24")
+    wait_for(lambda: "NO-CARRIER" not in client.ip("link") + server.ip("link"), what="the link")
+    return client, server
+
+
+@pytest.fixture
+def pair(hosts, tmp_path):
+    """Client and server, connected."""
+    client, server = hosts
+    key = make_key(tmp_path, "laptop", "--endpoint", "192.0.2.1", "--address",
+                   "10.171.38.2/24,fd00:38::2/64")
+    client.before, server.before = client.snapshot(), server.snapshot()
+    server.start("minivpn", "server", key).wait_for_output("tunnel: up")
+    client.start("minivpn", "client", key).wait_for_output("tunnel: up")
+    return client, server
+
+
+def status(host, *names):
+    """The tunnels that `status --json` shows."""
+    answer = json.loads(host.run(MINIVPN, "status", "--json", *names).stdout)
+    assert re.match(r"\d+\.\d+\.\d+$", answer["minivpn"])
+    return answer["tunnels"]
+
+
+def test_what_status_tells(pair):
+    client, server = pair
+    sent = client.ping("10.171.38.1", count=5)
+    assert sent.received == 5
+    (seen_by_server,), (seen_by_client,) = status(server), status(client)
+    assert (seen_by_server["role"], seen_by_client["role"]) == ("server", "client")
+    assert seen_by_server["interface"] == "minivpn0"
+    assert seen_by_server["addresses"] == ["10.171.38.1/24", "fd00:38::1/64"]
+    assert seen_by_client["addresses"] == ["10.171.38.2/24", "fd00:38::2/64"]
+    assert (seen_by_client["default_ipv4"], seen_by_client["default_ipv6"]) == ("tunnel", "tunnel")
+    assert (seen_by_server["default_ipv4"], seen_by_server["routes"]) == ("host", [])
+    (laptop,), (peer,) = seen_by_server["peers"], seen_by_client["peers"]
+    assert laptop["name"] == "laptop" and laptop["up"] and peer["up"]
+    assert laptop["endpoint"].startswith("192.0.2.2:") and peer["endpoint"] == "192.0.2.1:4500"
+    assert laptop["handshakes"] >= 1 and 0 <= laptop["last_heard_s"] <= laptop["up_s"] + 1
+    assert laptop["packets_in"] == laptop["packets_out"] == 5
+    assert laptop["bytes_in"] == laptop["bytes_out"] == 5 * 84
+    assert laptop["software"] == f"minivpn {seen_by_server['minivpn']}"
+
+
+def test_drops_have_their_cause(pair):
+    """Packets from nowhere are counted by what is wrong with them, and the table says it in words."""
+    client, server = pair
+    packets = {"unknown-spi": b"\xde\xad\xbe\xef" + bytes(60), "truncated": b"\x01" * 20,
+               "nat-keepalive": b"\xff"}
+    for packet in packets.values():
+        client.run("/usr/bin/python3", "-c",
+                   "import socket, sys;"
+                   "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
+                   "s.sendto(bytes.fromhex(sys.argv[1]), ('192.0.2.1', 4500))", packet.hex())
+    wait_for(lambda: all(status(server)[0]["verdicts"].get(name) == 1 for name in packets),
+             what="all three to be counted")
+    table = server.run(MINIVPN, "status").stdout
+    assert re.search(r"^ +1  names no session of ours$", table, re.MULTILINE)
+    assert re.search(r"^ +1  shorter than any message$", table, re.MULTILINE)
+    assert "keepalive" not in table.split("not passed")[1]
+
+
+def test_the_table_is_for_people(pair):
+    client, server = pair
+    table = server.run(MINIVPN, "status").stdout
+    assert re.match(r"minivpn0: server, running \d+\.\d s, AEAD \S+\n", table)
+    assert re.search(r"^  laptop  up \d+\.\d s, at 192\.0\.2\.2:\d+$", table, re.MULTILINE)
+    table = client.run(MINIVPN, "status", "minivpn0").stdout
+    assert "\n  routes     all IPv4, all IPv6\n" in table
+    assert re.search(r"^  server  up \d+\.\d s, at 192\.0\.2\.1:4500$", table, re.MULTILINE)
+
+
+def test_down_returns_when_all_is_undone(pair):
+    for host in pair:
+        done = host.run(MINIVPN, "down")
+        assert done.stdout + done.stderr == ""
+        now = host.snapshot()
+        for part in ("rules", "routes", "addresses", "nft", "sysctls"):
+            assert now[part] == host.before[part]
+        assert "minivpn0" not in host.ip("link")
+        gone = host.run(MINIVPN, "status", check=False)
+        assert gone.returncode == 1 and gone.stderr == "minivpn: no tunnel runs here\n"
+
+
+def test_the_right_one_of_two(hosts, tmp_path):
+    _, server = hosts
+    for name, port in (("vpn7", 4501), ("vpn8", 4502)):
+        key = make_key(tmp_path, name)
+        server.start("minivpn", "server", "-i", name, "--local", f":{port}", key).wait_for_output("up")
+    assert [tunnel["interface"] for tunnel in status(server)] == ["vpn7", "vpn8"]
+    assert [tunnel["interface"] for tunnel in status(server, "vpn8")] == ["vpn8"]
+    which = server.run(MINIVPN, "down", check=False)
+    assert which.returncode == 2 and "expected the name of one: vpn7 vpn8" in which.stderr
+    missing = server.run(MINIVPN, "down", "vpn9", check=False)
+    assert missing.returncode == 1 and "vpn9: no tunnel of that name runs here" in missing.stderr
+    server.run(MINIVPN, "down", "vpn7")
+    assert [tunnel["interface"] for tunnel in status(server)] == ["vpn8"]
+    again = server.run(MINIVPN, "server", "-i", "vpn8", make_key(tmp_path, "x"), check=False)
+    assert again.returncode == 1 and "vpn8 runs already" in again.stderr
+
+
+def test_only_root_may_ask(pair):
+    _, server = pair
+    for command in ("status", "down"):
+        asked = server.run("setpriv", "--reuid=65534", "--clear-groups", MINIVPN, command, check=False)
+        assert asked.returncode == 1 and "run it with sudo" in asked.stderr
+    assert len(status(server)) == 1
+
+
+def test_whoever_asks_and_says_nothing_holds_nobody_up(pair):
+    client, server = pair
+    path = next(server.path("/run/minivpn").rglob("minivpn0/control"))
+    silent = []
+    for _ in range(20):
+        asking = socket.socket(socket.AF_UNIX)
+        asking.connect(str(path))
+        silent.append(asking)
+    assert status(server)[0]["peers"][0]["up"]
+    assert client.ping("10.171.38.1").received == 3
+    for asking in silent:
+        asking.close()
