@@ -32,7 +32,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static_assert(STEPS_MAX >= 2 + PLAN_ADDRESSES_MAX + PLAN_ROUTES_MAX + 2 + STEPS_OWN_MAX +
+static_assert(STEPS_MAX >= 2 + PLAN_ADDRESSES_MAX + 1 + PLAN_ROUTES_MAX + 2 + STEPS_OWN_MAX +
 				   PLAN_ADDRESSES_MAX + 2 * 5 + STEPS_ADVERTISED_MAX + 2,
 	      "every plan fits");
 
@@ -151,6 +151,22 @@ static void add_rules(struct steps *steps, const struct plan *plan, const struct
 				     .table = facts->table });
 }
 
+/*
+ * A family that is refused has an address all the same, one that is nobody's (RFC 7600, RFC 9780).
+ * Otherwise a socket that is led into the tunnel would be given an address of the host's own, would
+ * from then on be taken for one that answers (30001), and would leave outside.
+ */
+static void add_addresses_of_refused(struct steps *steps, const struct plan *plan)
+{
+	static const struct prefix nobody_ipv6 = { { { 0x01, 0, [7] = 1, [15] = 1 } }, 128 };
+	const struct prefix nobody_ipv4 = { address_from_ipv4((uint8_t[4]){ 192, 0, 0, 8 }), 32 };
+
+	if (plan->default_ipv4 == PLAN_WAY_REFUSED)
+		add(steps, STEP_ADDRESS, plan)->address = nobody_ipv4;
+	if (plan->default_ipv6 == PLAN_WAY_REFUSED)
+		add(steps, STEP_ADDRESS, plan)->address = nobody_ipv6;
+}
+
 void steps_of_plan(const struct plan *plan, const struct facts *facts, struct steps *ret_steps)
 {
 	static const struct prefix everything_ipv6;
@@ -161,6 +177,7 @@ void steps_of_plan(const struct plan *plan, const struct facts *facts, struct st
 	add(ret_steps, STEP_LINK, plan)->mtu = plan->mtu;
 	for (size_t i = 0; i < plan->address_count; i++)
 		add(ret_steps, STEP_ADDRESS, plan)->address = plan->address[i];
+	add_addresses_of_refused(ret_steps, plan);
 	/* The firewall before anything is forwarded or led into the tunnel. */
 	add(ret_steps, STEP_FIREWALL, plan);
 	for (size_t i = 0; i < plan->route_count; i++)

@@ -288,6 +288,7 @@ static void test_full_tunnel(void **state)
 	assert_steps(&plan, &facts,
 		     "interface tun0 up, MTU 1420\n"
 		     "address 10.9.0.2/24 on tun0\n"
+		     "address 100:0:0:1::1/128 on tun0\n"
 		     "firewall table minivpn-tun0\n"
 		     "route 0.0.0.0/0 into tun0 in table 900\n"
 		     "route ::/0 into tun0 in table 900\n"
