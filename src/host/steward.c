@@ -237,7 +237,8 @@ static void refresh(struct stewardship *s)
 {
 	int error = arrange_refresh(&s->arrangement);
 
-	if (error)
+	/* With the device its addresses have gone; the network process knows better what that means. */
+	if (error && error != -ENODEV)
 		log_warning("steward: cannot adapt the rules to the host's new addresses: %s",
 			    strerror(-error));
 }
