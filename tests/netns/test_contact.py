@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""First contact that fails: what is said, how soon, how often, and that Ctrl-C ends it at once."""
+
+import signal
+import time
+
+import pytest
+
+from four_machines import INNER, KEY, OUTER
+
+
+def silent_name_server(world):
+    """Names of the client are asked of a machine that never answers."""
+    world.router.drop_forwarded("udp dport 53")
+    world.client.path("/etc/resolv.conf").write_text(f"nameserver {OUTER['ipv4']}\n")
+
+
+def test_a_name_that_is_looked_up_for_long_is_said_and_does_not_hold_up_the_end(world):
+    silent_name_server(world)
+    client = world.start_client(remote="vpn.example.org", up=False)
+    start = time.monotonic()
+    client.wait_for_output("the name vpn.example.org is still being looked up", timeout=4)
+    assert time.monotonic() - start < 3
+    start = time.monotonic()
+    assert client.stop(signal.SIGINT) == 0
+    assert time.monotonic() - start < 1
+    assert "does not end" not in client.output()
+    assert not world.client.pids()
+
+
+def test_a_name_server_that_comes_back_is_enough(world):
+    silent_name_server(world)
+    world.start_server()
+    client = world.start_client(remote="vpn.example.org", up=False)
+    client.wait_for_output("still being looked up", timeout=4)
+    with world.client.path("/etc/hosts").open("a") as hosts:
+        hosts.write(f"{OUTER['ipv4']} vpn.example.org\n")
+    client.wait_for_output("up: minivpn0", timeout=30)
+
+
+@pytest.mark.parametrize("trouble, within", [("refused", 1), ("no route", 1), ("no answer", 8)])
+def test_each_reason_is_said_soon_and_not_over_and_over(world, trouble, within):
+    if trouble == "no route":
+        world.client.ip("route", "del", "default")
+    elif trouble == "no answer":
+        world.server.lose("eth0", match="udp dport 4500")
+    client = world.start_client(up=False)
+    client.wait_for_output(trouble, timeout=within)
+    time.sleep(12)
+    said = [line for line in client.output().splitlines() if "tunnel:" in line]
+    assert len(said) == 1, "the same words again within half a minute"
+
+
+def test_a_reason_that_changes_is_said_at_once(world):
+    world.client.ip("route", "del", "default")
+    client = world.start_client(up=False)
+    client.wait_for_output("no route to 203.0.113.2:4500", timeout=2)
+    world.client.route("default", via="192.0.2.1")
+    client.wait_for_output("refused by 203.0.113.2:4500", timeout=7)
+    world.start_server()
+    client.wait_for_output("up: minivpn0", timeout=7)
+
+
+def test_a_stranger_costs_the_server_one_line(world):
+    """The wrong key of one client, which tries again and again, and the right one of another."""
+    server = world.start_server()
+    stranger = world.start_client("-i", "other0", key=world.new_key("other", *KEY), up=False)
+    server.wait_for_output(r"a handshake from 192\.0\.2\.2:\d+ fits none of our keys")
+    stranger.wait_for_output("no answer from 203.0.113.2:4500.* a key that", timeout=8)
+    world.start_client()
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    time.sleep(8)
+    assert server.output().count("fits none") == 1
+    assert stranger.output().count("no answer") == 1
+
+
+def test_both_addresses_are_named_when_it_is_up(world):
+    server = world.start_server()
+    client = world.start_client()
+    for daemon, addresses in ((server, r"10\.77\.0\.1/24, fd77::1/64"),
+                              (client, r"10\.77\.0\.2/24, fd77::2/64")):
+        daemon.wait_for_output("up: minivpn0, " + addresses)

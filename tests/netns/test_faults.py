@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What befalls the daemons: kill -9 of any process at any moment, signals, a device or a firewall that
+somebody takes away.  However it ends, the machine is as before."""
+
+import os
+import random
+import re
+import signal
+import time
+
+import pytest
+
+from four_machines import INNER, children, seconds_until_answered
+from lab import wait_for
+
+VICTIMS = ["keeper", "steward", "network", "resolve"]
+
+
+def household(daemon):
+    return {"keeper": daemon.pid, **children(daemon)}
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def start(world, role):
+    return world.start_server() if role == "server" else world.start_client()
+
+
+def host_of(world, role):
+    return world.server if role == "server" else world.client
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_whichever_is_killed_all_is_undone_within_a_second(world, role, victim):
+    if role == "server" and victim == "resolve":
+        pytest.skip("a server resolves no names")
+    host = host_of(world, role)
+    if role == "client":
+        world.start_server()
+    before = host.snapshot()
+    daemon = start(world, role)
+    kill(household(daemon)[victim])
+    if victim == "resolve":
+        daemon.wait_for_output("the resolver is gone: going on")
+        assert world.client.ping(INNER["ipv4"]).received == 3
+        assert daemon.stop() == 0
+    wait_for(lambda: not host.pids(), 1.0, "all of its processes to end")
+    host.assert_as_before(before)
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_killed_at_any_moment_of_the_start(world, role):
+    """Each at a random moment of its first 60 ms, by a seed that is told."""
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    print("seed", seed)
+    host = host_of(world, role)
+    if role == "client":
+        world.start_server()
+    before = host.snapshot()
+    for _ in range(12):
+        command = ["minivpn", role] + (["--remote", "203.0.113.2"] if role == "client" else [])
+        daemon = host.start(*command, world.key)
+        time.sleep(chance.uniform(0, 0.06))
+        victim = chance.choice(list(household(daemon).values()))
+        kill(victim)
+        if victim != daemon.pid:
+            daemon.send_signal(signal.SIGTERM)
+        wait_for(lambda: not host.pids(), 2.0, "all of its processes to end")
+        host.assert_as_before(before)
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_with_all_killed_device_and_firewall_are_gone_at_once_and_the_rest_at_the_next_start(world, role):
+    host = host_of(world, role)
+    if role == "client":
+        world.start_server()
+    before = host.snapshot()
+    daemon = start(world, role)
+    pids = list(household(daemon).values())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)  # else one would tidy up after the other
+    for pid in pids:
+        kill(pid)
+    daemon.wait()
+    wait_for(lambda: not host.pids(), 1.0, "all of its processes to end")
+    left = host.snapshot()
+    assert left["links"] == before["links"] and left["nft"] == before["nft"]
+    assert not [route for route in left["routes"] if "minivpn0" in route]
+    daemon = start(world, role)
+    assert "put right what was left behind" in daemon.output()
+    if role == "client":
+        assert world.client.ping(INNER["ipv4"]).received == 3
+    assert daemon.stop() == 0
+    host.assert_as_before(before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_signals_that_end_it(world, role, number):
+    host = host_of(world, role)
+    if role == "client":
+        world.start_server()
+    before = host.snapshot()
+    daemon = start(world, role)
+    start_of_end = time.monotonic()
+    assert daemon.stop(number) == 0
+    assert time.monotonic() - start_of_end < 1
+    host.assert_as_before(before)
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_ctrl_c_in_the_middle_of_the_start(world, role):
+    """A terminal sends it to all of them at once."""
+    chance = random.Random()
+    host = host_of(world, role)
+    if role == "client":
+        world.start_server()
+    before = host.snapshot()
+    for _ in range(10):
+        command = ["minivpn", role] + (["--remote", "203.0.113.2"] if role == "client" else [])
+        daemon = host.start(*command, world.key)
+        time.sleep(chance.uniform(0, 0.05))
+        os.killpg(daemon.pid, signal.SIGINT)
+        assert daemon.wait(2) in (0, 1, -signal.SIGINT)
+        wait_for(lambda: not host.pids(), 1.0, "all of its processes to end")
+        assert not re.search("killed|cannot|does not end", daemon.output()), daemon.output()
+        host.assert_as_before(before)
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_second_instance_is_refused_and_does_no_harm(world, role):
+    world.start_server()
+    world.start_client()
+    host = host_of(world, role)
+    during = host.snapshot()
+    done = host.run("minivpn", role, world.key, check=False)
+    assert done.returncode == 1
+    assert re.search("minivpn0 runs already .*--interface-name", done.stderr)
+    assert host.snapshot() == during
+    assert world.client.ping(INNER["ipv4"]).received == 3
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_device_that_somebody_removes(world, role):
+    host = host_of(world, role)
+    if role == "client":
+        world.start_server()
+    before = host.snapshot()
+    daemon = start(world, role)
+    host.ip("link", "del", "minivpn0")
+    assert daemon.wait(2) == 1
+    assert "interface minivpn0 is gone: somebody has removed it" in daemon.output()
+    host.assert_as_before(before)
+
+
+def test_a_firewall_that_somebody_flushes(world):
+    world.start_server()
+    world.start_client()
+    for host in (world.server, world.client):
+        table = host.run("nft", "list", "ruleset").stdout
+        assert "minivpn-minivpn0" in table
+        host.run("nft", "flush", "ruleset")
+        assert "minivpn-minivpn0" in host.run("nft", "list", "ruleset").stdout
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    assert world.client.ping(INNER["ipv6"]).received == 3
+
+
+def test_killed_server_with_its_note_comes_back_to_its_clients(world):
+    """kill -9 of the whole server, and a client that sends nothing: the server calls it."""
+    server = world.start_server()
+    client = world.start_client("--keepalive", "0")
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    time.sleep(1.5)  # where clients are is written down within a second
+    for pid in household(server).values():
+        kill(pid)
+    server.wait()
+    wait_for(lambda: not world.server.pids(), 1.0)
+    time.sleep(0.1)  # the kernel closes the socket of a killed process a moment after its end
+    world.start_server()
+    took = time.monotonic()
+    wait_for(lambda: world.server.ping("10.77.0.2", count=1, timeout=0.2).received, 5)
+    assert time.monotonic() - took < 5
+    assert client.running()
+
+
+def test_restarts_of_either_side_are_survived(world):
+    server = world.start_server()
+    client = world.start_client()
+    assert client.stop() == 0
+    client = world.start_client()
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    server.kill()
+    wait_for(lambda: not world.server.pids(), 1.0)
+    world.start_server()
+    assert seconds_until_answered(world.client, INNER["ipv4"]) < 7
