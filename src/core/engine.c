@@ -69,7 +69,8 @@ static void sealing_reserve(struct session *session, struct sealing *sealing, st
 }
 
 enum verdict seal_and_transmit(struct session *session, uint8_t *payload, size_t bytes,
-			       uint8_t next_header, uint8_t tos, const struct endpoint *to)
+			       uint8_t next_header, uint8_t tos, const struct endpoint *to,
+			       bool dont_fragment)
 {
 	struct engine *engine = session->peer->engine;
 	struct sealing sealing = { .payload = payload,
@@ -80,7 +81,7 @@ enum verdict seal_and_transmit(struct session *session, uint8_t *payload, size_t
 		return VERDICT_NO_SESSION;
 	sealing_reserve(session, &sealing, session->born);
 	envelope_seal(engine->config.aead, engine->config.aead_context, &sealing, 1);
-	engine_transmit(engine, to, sealing.record, sealing.record_bytes, tos, true);
+	engine_transmit(engine, to, sealing.record, sealing.record_bytes, tos, dont_fragment);
 	return VERDICT_CONSUMED;
 }
 

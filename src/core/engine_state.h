@@ -386,7 +386,8 @@ void engine_random(struct engine *engine, void *ret_bytes, size_t n);
 
 /** seal_and_transmit() - seal one payload on @session's next number and send it to @to */
 enum verdict seal_and_transmit(struct session *session, uint8_t *payload, size_t bytes,
-			       uint8_t next_header, uint8_t tos, const struct endpoint *to);
+			       uint8_t next_header, uint8_t tos, const struct endpoint *to,
+			       bool dont_fragment);
 
 /** engine_path_headers() - bytes of IP and UDP header in front of a record to @to */
 static inline unsigned path_headers(const struct endpoint *to)

@@ -153,7 +153,7 @@ void in_band_send(struct peer *peer, const struct in_band *message, size_t pad_t
 		memset(payload + bytes, 0, pad_to - bytes);
 		bytes = pad_to;
 	}
-	seal_and_transmit(session, payload, bytes, NEXT_HEADER_NONE, 0, to);
+	seal_and_transmit(session, payload, bytes, NEXT_HEADER_NONE, 0, to, true);
 }
 
 static void pong(struct peer *peer, const uint8_t bytes[PING_BYTES], const struct endpoint *from,

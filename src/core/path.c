@@ -201,19 +201,37 @@ static bool toobig_rests(struct engine *engine, struct instant now)
 	return engine->toobig_answers++ >= TOOBIG_WINDOW_ANSWERS;
 }
 
+/* A payload that lies in the engine's scratch room. */
+static enum verdict send_scratch(struct peer *peer, size_t bytes, uint8_t next_header, uint8_t tos,
+				 bool dont_fragment)
+{
+	uint8_t *payload = peer->engine->scratch + ENVELOPE_HEAD_BYTES;
+	enum verdict verdict = seal_and_transmit(peer->current, payload, bytes, next_header, tos,
+						 &peer->endpoint, dont_fragment);
+
+	peer->packets_out += verdict == VERDICT_CONSUMED;
+	peer->bytes_out += verdict == VERDICT_CONSUMED ? bytes : 0;
+	return verdict;
+}
+
 static enum verdict send_fragments(struct peer *peer, struct fragments *fragments, uint8_t tos)
 {
 	uint8_t *payload = peer->engine->scratch + ENVELOPE_HEAD_BYTES;
 	enum verdict verdict = VERDICT_CONSUMED;
 	size_t bytes;
 
-	while (verdict == VERDICT_CONSUMED && (bytes = fragments_next(fragments, payload)) > 0) {
-		verdict = seal_and_transmit(peer->current, payload, bytes, NEXT_HEADER_IPV4, tos,
-					    &peer->endpoint);
-		peer->packets_out += verdict == VERDICT_CONSUMED;
-		peer->bytes_out += verdict == VERDICT_CONSUMED ? bytes : 0;
-	}
+	while (verdict == VERDICT_CONSUMED && (bytes = fragments_next(fragments, payload)) > 0)
+		verdict = send_scratch(peer, bytes, NEXT_HEADER_IPV4, tos, true);
 	return verdict;
+}
+
+/* Of every link IPv6 asks for 1280 bytes (RFC 8200 section 5), and no sender makes smaller ones for
+ * being told so.  On a path that is narrower it is the envelope that may be cut, as a whole. */
+static enum verdict send_least_ipv6(struct peer *peer, const uint8_t *packet,
+				    const struct inner *inner)
+{
+	memcpy(peer->engine->scratch + ENVELOPE_HEAD_BYTES, packet, inner->bytes);
+	return send_scratch(peer, inner->bytes, NEXT_HEADER_IPV6, inner->tos & 3, false);
 }
 
 enum verdict path_too_big(struct peer *peer, const uint8_t *packet, const struct inner *inner,
@@ -228,6 +246,10 @@ enum verdict path_too_big(struct peer *peer, const uint8_t *packet, const struct
 	if (fragments_begin(&fragments, packet, inner, mtu)) {
 		liveness_sent(peer, now);
 		return send_fragments(peer, &fragments, inner->tos & 3);
+	}
+	if (inner->version == 6 && inner->bytes <= IPV6_MTU_MIN) {
+		liveness_sent(peer, now);
+		return send_least_ipv6(peer, packet, inner);
 	}
 	if (toobig_rests(engine, now))
 		return VERDICT_TOO_BIG;
