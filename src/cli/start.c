@@ -12,6 +12,7 @@
 #include "cli/say.h"
 #include "conf/role.h"
 #include "host/ruleset.h"
+#include "host/sandbox.h"
 #include "host/state.h"
 #include "log.h"
 #include "run/hostplan.h"
@@ -29,10 +30,16 @@
 
 static int check_rights(void)
 {
-	if (geteuid() == 0)
-		return -1;
-	say("needs the rights of root, to make an interface and routes: run it with sudo");
-	return EXIT_FAILURE;
+	if (geteuid() != 0) {
+		say("needs the rights of root, to make an interface and routes: run it with sudo");
+		return EXIT_FAILURE;
+	}
+	if (!sandbox_may_arrange_network()) {
+		say("root may not change the network here (no CAP_NET_ADMIN): give the container "
+		    "that right, as with --cap-add=NET_ADMIN");
+		return EXIT_FAILURE;
+	}
+	return -1;
 }
 
 static int check_not_running(const struct config *config)

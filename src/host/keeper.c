@@ -258,8 +258,12 @@ static void kill_the_slow(struct keeper *k)
 static void end(struct keeper *k)
 {
 	k->ending = true;
-	if (k->network)
-		kill(k->network, SIGTERM);
+	/* In a container root may have no right to that.  Then it ends by the other way round: the
+	 * steward with its lifeline, and the network process with the steward. */
+	if (k->network && kill(k->network, SIGTERM) < 0) {
+		close_fd(&k->lifeline.end[1]);
+		k->lifeline.end[1] = -1;
+	}
 }
 
 static void keep(struct keeper *k)

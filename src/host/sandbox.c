@@ -135,13 +135,27 @@ int sandbox_enter_number(uint32_t user)
 	return enter(user, user);
 }
 
+bool sandbox_may_arrange_network(void)
+{
+	return capng_get_caps_process() == 0 &&
+	       capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN);
+}
+
 int sandbox_keep_network_rights(void)
 {
+	static const unsigned wanted[] = { CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE,
+					   CAP_KILL };
+	bool has[sizeof(wanted) / sizeof(*wanted)];
 	int error;
 
+	/* Of root in a container some of them may have been taken; asking for those would fail. */
+	capng_get_caps_process();
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+		has[i] = capng_have_capability(CAPNG_PERMITTED, wanted[i]);
 	capng_clear(CAPNG_SELECT_BOTH);
-	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN, CAP_NET_RAW,
-		      CAP_NET_BIND_SERVICE, CAP_KILL, -1);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+		if (has[i])
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, wanted[i]);
 	apply_bounds();
 	error = apply_capabilities();
 	return error ? error : forbid_new_rights();

@@ -6,6 +6,7 @@
 #ifndef HOST_SANDBOX_H
 #define HOST_SANDBOX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { SANDBOX_USER_BYTES = 33 };
@@ -33,11 +34,14 @@ int sandbox_enter(const char *user);
 /** sandbox_enter_number() - the same, as a user that has only a number; -EINVAL: not on this host */
 int sandbox_enter_number(uint32_t user);
 
+/** sandbox_may_arrange_network() - does this process have CAP_NET_ADMIN?  Root need not */
+bool sandbox_may_arrange_network(void);
+
 /**
  * sandbox_keep_network_rights() - keep what is needed to arrange the network, nothing else
  *
  * For the steward and the keeper: the same user as before, CAP_NET_ADMIN, CAP_NET_RAW,
- * CAP_NET_BIND_SERVICE and CAP_KILL only, no new privileges, no core dump.  Return: 0 or negative errno
+ * CAP_NET_BIND_SERVICE and CAP_KILL only, as far as they are there, no new privileges, no core dump.  Return: 0 or negative errno
  */
 int sandbox_keep_network_rights(void);
 

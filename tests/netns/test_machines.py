@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Machines that lack something: IPv6, the tun device, a right, a /proc/sys that can be written."""
+
+import re
+import time
+
+import pytest
+
+from four_machines import INNER, OUTER
+from lab import wait_for
+
+
+def no_ipv6(host):
+    for device in ("all", "default"):
+        host.sysctl(f"net.ipv6.conf.{device}.disable_ipv6", 1)
+
+
+@pytest.mark.parametrize("lacking", ["client", "server", "both"])
+def test_without_ipv6(world, lacking):
+    hosts = [getattr(world, name) for name in ("client", "server") if lacking in (name, "both")]
+    for host in hosts:
+        no_ipv6(host)
+    before = [host.snapshot() for host in hosts]
+    server, client = world.start_server(), world.start_client()
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    assert client.stop() == 0 and server.stop() == 0
+    for host, was in zip(hosts, before):
+        host.assert_as_before(was)
+
+
+def within(host, preparation, *command):
+    """Run a command in a mount namespace of its own, after a preparation in shell."""
+    return host.start("unshare", "--mount", "--propagation", "private", "sh", "-c",
+                      preparation + '; exec "$@"', "sh", *host.enter(*command)[4:])
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_without_a_tun_device(world, role):
+    host = getattr(world, role)
+    before = host.snapshot()
+    daemon = within(host, "mount -t tmpfs tmpfs /dev/net", "minivpn", role, world.key)
+    assert daemon.wait() == 1
+    assert "no tun device in this system: load the module with 'modprobe tun'" in daemon.output()
+    host.assert_as_before(before)
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_without_the_right_to_administer_the_network(world, role):
+    host = getattr(world, role)
+    before = host.snapshot()
+    daemon = host.start("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin",
+                        *host.enter("minivpn", role, world.key)[4:])
+    assert daemon.wait() == 1
+    assert re.fullmatch("minivpn: root may not change the network here .*--cap-add=NET_ADMIN\n",
+                        daemon.output())
+    host.assert_as_before(before)
+
+
+def test_with_no_other_right_than_to_administer_the_network_and_to_change_user(world):
+    """What a careful person gives to a container."""
+    rights = "-all,+net_admin,+setuid,+setgid,+dac_override"
+    for host, role in ((world.server, "server"), (world.client, "client")):
+        daemon = host.start("setpriv", f"--bounding-set={rights}", "--inh-caps=-all",
+                            *host.enter("minivpn", role, world.key)[4:])
+        daemon.wait_for_output("up: minivpn0")
+    for address in INNER.values():
+        assert world.client.ping(address).received == 3
+    # Root without CAP_KILL cannot tell another user's process to end; it leaves all the same.
+    before_end = time.monotonic()
+    daemon.stop()
+    assert time.monotonic() - before_end < 2 and not world.client.pids()
+
+
+def test_as_an_ordinary_user(world):
+    done = world.client.run("setpriv", "--reuid=65534", "--clear-groups",
+                            *world.client.enter("minivpn", "client", world.key)[4:], check=False)
+    assert done.returncode == 1 and "root" in done.stderr and "sudo" in done.stderr
+
+
+READ_ONLY = "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys"
+
+
+def test_settings_that_cannot_be_written_and_need_not_be(world):
+    world.server.forward()
+    # Listens to router advertisements, which forwarding alone would end.
+    for device in ("all", "default", "eth0", "eth1", "lo"):
+        world.server.sysctl(f"net.ipv6.conf.{device}.accept_ra", 2)
+    daemon = within(world.server, READ_ONLY, "minivpn", "server", world.key)
+    daemon.wait_for_output("up: minivpn0")
+    world.start_client()
+    for address in INNER.values():
+        assert world.client.ping(address).received == 3
+
+
+def test_settings_that_cannot_be_written_and_have_to_be(world):
+    before = world.server.snapshot()
+    daemon = within(world.server, READ_ONLY, "minivpn", "server", world.key)
+    assert daemon.wait() == 1
+    assert re.search(r"/proc/sys/net/ipv[46]/\S+", daemon.output())
+    assert "Read-only" in daemon.output()
+    world.server.assert_as_before(before)
+
+
+def test_a_client_needs_no_setting(world):
+    world.start_server()
+    daemon = within(world.client, READ_ONLY, "minivpn", "client", "--remote", OUTER["ipv4"], world.key)
+    daemon.wait_for_output("up: minivpn0")
+    for address in INNER.values():
+        assert world.client.ping(address).received == 3
+    assert daemon.stop() == 0
+    wait_for(lambda: not world.client.pids(), 1.0)
