@@ -69,14 +69,15 @@ enum engine_event_kind {
 	EVENT_BAD_INIT, /* an Init from @endpoint fits a hint of @peer, but does not verify or parse: @verdict */
 	EVENT_BAD_RESPONSE, /* a Response to our Init does not verify or parse: @verdict */
 	EVENT_PATH_MTU,     /* the largest inner packet is now @inner_mtu bytes */
-	EVENT_SOFTWARE,     /* the other end's software: @text */
+	EVENT_KEY_ELSEWHERE, /* server: a second machine, at @elsewhere, uses the key of the one at @endpoint */
+	EVENT_SOFTWARE, /* the other end's software: @text */
 };
 
 /** struct engine_event - something worth a log line or an action of the shell; see the kinds */
 struct engine_event {
 	enum engine_event_kind kind;
 	struct peer *peer; /* NULL for EVENT_UNKNOWN_KEY */
-	const struct endpoint *endpoint;
+	const struct endpoint *endpoint, *elsewhere;
 	const struct payload *configuration;
 	enum close_reason reason;
 	bool closed_by_peer;

@@ -10,48 +10,49 @@
 #include <stdint.h>
 
 /* X(constant, name in JSON and logs, words for people) */
-#define VERDICTS(X)                                                                           \
-	/* what is not a refusal */                                                           \
-	X(PASS, "pass", "passed")                                                             \
-	X(CONSUMED, "consumed", "control traffic taken in")                                   \
-	X(STAGED, "staged", "waiting for a session")                                          \
-	X(NAT_KEEPALIVE, "nat-keepalive", "NAT keepalive")                                    \
-	/* the outer datagram */                                                              \
-	X(TRUNCATED, "truncated", "shorter than any message")                                 \
-	X(MALFORMED, "malformed", "control message of wrong length, version or type")         \
-	X(WRONG_REMOTE, "wrong-remote", "not from the server's address")                      \
-	X(UNKNOWN_SPI, "unknown-spi", "names no session of ours")                             \
-	X(REPLAYED, "replayed", "already received, or too old to tell")                       \
-	X(FORGED, "forged", "does not verify")                                                \
-	X(BAD_PADDING, "bad-padding", "authentic, but the ESP trailer is wrong")              \
-	X(ECN_DROPPED, "ecn-dropped", "congestion mark that the inner packet cannot carry")   \
-	X(EXPIRED, "expired", "session too old or used up")                                   \
-	X(FOREIGN_DUMMY, "foreign-dummy", "dummy packet that is not ours")                    \
-	X(IN_BAND_MALFORMED, "in-band-malformed", "in-band message that cannot be read")      \
-	/* the handshake */                                                                   \
-	X(UNKNOWN_KEY, "unknown-key", "handshake that fits none of our keys")                 \
-	X(DUPLICATE_INIT, "duplicate-init", "handshake message seen before")                  \
-	X(UNWANTED_INIT, "unwanted-init", "handshake while we have one of our own under way") \
-	X(STALE_RESPONSE, "stale-response", "answer to no handshake of ours")                 \
-	X(BAD_PAYLOAD, "bad-payload", "authentic handshake with unreadable items")            \
-	X(UNKNOWN_ITEM, "unknown-item", "handshake with a critical item we do not know")      \
-	X(IMPOSSIBLE_ITEM, "impossible-item", "configuration entry that cannot be used")      \
-	X(DOWNGRADED, "downgraded", "both ends speak a newer version: forced down")           \
-	X(REFUSED, "refused", "the other end refuses, and says why")                          \
-	X(RETRIED, "retried", "asked to prove the return address")                            \
-	X(OVERLOAD, "overload", "over the budget for handshakes")                             \
-	/* the inner packet */                                                                \
-	X(NOT_IP, "not-ip", "inner packet is not IPv4 or IPv6, or its lengths are wrong")     \
-	X(BAD_OFFLOAD, "bad-offload", "the tun header does not fit its packet")               \
-	X(WRONG_SOURCE, "wrong-source", "inner source does not belong to that peer")          \
-	X(NO_ROUTE, "no-route", "no peer owns the destination")                               \
-	X(TOO_BIG, "too-big", "larger than the path; the sender was told")                    \
-	X(QUEUE_FULL, "queue-full", "pushed out while waiting for a session")                 \
-	X(NO_SESSION, "no-session", "no session to send on")                                  \
-	/* the machine */                                                                     \
-	X(SEND_FAILED, "send-failed", "the kernel would not send it")                         \
-	X(SOCKET_FULL, "socket-full", "socket buffer full")                                   \
-	X(TUN_FAILED, "tun-failed", "the tun device would not take it")                       \
+#define VERDICTS(X)                                                                             \
+	/* what is not a refusal */                                                             \
+	X(PASS, "pass", "passed")                                                               \
+	X(CONSUMED, "consumed", "control traffic taken in")                                     \
+	X(STAGED, "staged", "waiting for a session")                                            \
+	X(NAT_KEEPALIVE, "nat-keepalive", "NAT keepalive")                                      \
+	/* the outer datagram */                                                                \
+	X(TRUNCATED, "truncated", "shorter than any message")                                   \
+	X(MALFORMED, "malformed", "control message of wrong length, version or type")           \
+	X(WRONG_REMOTE, "wrong-remote", "not from the server's address")                        \
+	X(UNKNOWN_SPI, "unknown-spi", "names no session of ours")                               \
+	X(REPLAYED, "replayed", "already received, or too old to tell")                         \
+	X(FORGED, "forged", "does not verify")                                                  \
+	X(BAD_PADDING, "bad-padding", "authentic, but the ESP trailer is wrong")                \
+	X(ECN_DROPPED, "ecn-dropped", "congestion mark that the inner packet cannot carry")     \
+	X(EXPIRED, "expired", "session too old or used up")                                     \
+	X(FOREIGN_DUMMY, "foreign-dummy", "dummy packet that is not ours")                      \
+	X(IN_BAND_MALFORMED, "in-band-malformed", "in-band message that cannot be read")        \
+	/* the handshake */                                                                     \
+	X(UNKNOWN_KEY, "unknown-key", "handshake that fits none of our keys")                   \
+	X(DUPLICATE_INIT, "duplicate-init", "handshake message seen before")                    \
+	X(UNWANTED_INIT, "unwanted-init", "handshake while we have one of our own under way")   \
+	X(STALE_RESPONSE, "stale-response", "answer to no handshake of ours")                   \
+	X(BAD_PAYLOAD, "bad-payload", "authentic handshake with unreadable items")              \
+	X(UNKNOWN_ITEM, "unknown-item", "handshake with a critical item we do not know")        \
+	X(IMPOSSIBLE_ITEM, "impossible-item", "configuration entry that cannot be used")        \
+	X(DOWNGRADED, "downgraded", "both ends speak a newer version: forced down")             \
+	X(REFUSED, "refused", "the other end refuses, and says why")                            \
+	X(KEY_ELSEWHERE, "key-elsewhere", "handshake with a key that another machine is using") \
+	X(RETRIED, "retried", "asked to prove the return address")                              \
+	X(OVERLOAD, "overload", "over the budget for handshakes")                               \
+	/* the inner packet */                                                                  \
+	X(NOT_IP, "not-ip", "inner packet is not IPv4 or IPv6, or its lengths are wrong")       \
+	X(BAD_OFFLOAD, "bad-offload", "the tun header does not fit its packet")                 \
+	X(WRONG_SOURCE, "wrong-source", "inner source does not belong to that peer")            \
+	X(NO_ROUTE, "no-route", "no peer owns the destination")                                 \
+	X(TOO_BIG, "too-big", "larger than the path; the sender was told")                      \
+	X(QUEUE_FULL, "queue-full", "pushed out while waiting for a session")                   \
+	X(NO_SESSION, "no-session", "no session to send on")                                    \
+	/* the machine */                                                                       \
+	X(SEND_FAILED, "send-failed", "the kernel would not send it")                           \
+	X(SOCKET_FULL, "socket-full", "socket buffer full")                                     \
+	X(TUN_FAILED, "tun-failed", "the tun device would not take it")                         \
 	X(NO_MEMORY, "no-memory", "out of memory")
 
 enum verdict {

@@ -356,6 +356,8 @@ static const struct setting settings[] = {
 	  NULL, "not everything goes through the tunnel" },
 	{ "no-nat", 0, NULL, FOR_SERVER | ANYWHERE, &a_switch, KEPT_IN(no_nat), NULL,
 	  "forward, but keep the clients' addresses" },
+	{ "allow-client-to-client", 0, NULL, FOR_SERVER | ANYWHERE, &a_switch,
+	  KEPT_IN(client_to_client), NULL, "clients may reach each other" },
 	{ "out", 'o', "IFACE", FOR_SERVER | ANYWHERE, &an_interface, KEPT_IN(out), NULL,
 	  "forward to this interface only" },
 	{ "dns", 0, "ADDR,...", FOR_SERVER | ANYWHERE, &servers, KEPT_IN(dns), NULL,

@@ -61,6 +61,7 @@ struct config {
 	struct config_routes route;
 	bool no_default_route;
 	bool no_nat;
+	bool client_to_client;
 	char out[TUNNEL_NAME_BYTES];
 	struct config_servers dns;
 	char search_domain[TUNNEL_HOST_BYTES];

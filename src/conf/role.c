@@ -57,6 +57,7 @@ static bool complete_server(const struct config *config, const struct key_facts 
 	memcpy(t->dns, config->dns.item, sizeof(t->dns));
 	strcpy(t->search_domain, config->search_domain);
 	t->nat = !config->no_nat;
+	t->client_to_client = config->client_to_client;
 	strcpy(t->out_interface, config->out);
 	return true;
 }

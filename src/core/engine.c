@@ -666,6 +666,7 @@ static enum verdict record_receive(struct engine *engine, struct inbound *d,
 {
 	struct sa_in *sa = sa_find(engine, spi);
 	struct session *session;
+	enum verdict verdict;
 	bool newest, promoted;
 
 	if (!sa) {
@@ -685,7 +686,11 @@ static enum verdict record_receive(struct engine *engine, struct inbound *d,
 	promoted = sa_heard(sa, d->sequence, newest, d->from, now);
 	if (opening->verdict != VERDICT_PASS)
 		return opening->verdict;
-	return payload_receive(engine, d, opening, session, promoted, now);
+	verdict = payload_receive(engine, d, opening, session, promoted, now);
+	sa = sa_find(engine, spi); /* what was in it may have ended the session */
+	if (sa)
+		elsewhere_packet(sa->session, newest, d->from, now);
+	return verdict;
 }
 
 static void inbound_batch(struct engine *engine, struct inbound *datagrams, size_t n,

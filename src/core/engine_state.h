@@ -8,6 +8,7 @@
  *   initiator.c  handshakes that we begin: attempts, retransmission, Retry, Response
  *   responder.c  handshakes that others begin: the Init, step by step
  *   liveness.c   Pings, keepalive, dead peers, rekeys by age: the timers of docs/protocol.md section 7
+ *   elsewhere.c  two machines with one key
  *   roaming.c    which endpoint a server sends to (docs/protocol.md section 8)
  *   path.c       how large a packet the path takes
  *   staging.c    packets that wait for a session
@@ -62,6 +63,9 @@ enum {
 #define CANDIDATE_REST     (1 * NS_PER_S)
 #define PATH_RAISE_AFTER   (600 * NS_PER_S)
 #define STAGED_LIFETIME    (30 * NS_PER_S)
+#define ELSEWHERE_AFTER    (3 * NS_PER_S)  /* what was on its way has arrived by then */
+#define ELSEWHERE_SILENCE  (20 * NS_PER_S) /* longer than a keepalive and its repeats */
+#define ELSEWHERE_LIFETIME (45 * NS_PER_S) /* the refused asks again after 30 s */
 
 #define SERVER_ATTEMPTS_MAX 6
 #define ANSWERS_A_SECOND    200 /* more Inits answered is load */
@@ -143,6 +147,7 @@ enum session_state { SESSION_PENDING, SESSION_CURRENT, SESSION_OLD };
  * @hears_in_band, @inner_mtu, @remote_workers: what the handshake agreed on, the peer's from when the
  *                 session becomes current
  * @pending:       only while SESSION_PENDING
+ * @replaced:      when it became old
  * @out:           the other end's SAs, behind the last of @in
  */
 struct session {
@@ -151,7 +156,7 @@ struct session {
 	enum session_state state;
 	bool never_current, worn_out, heard, rekey_asked, software_told, hears_in_band;
 	unsigned inner_mtu, remote_workers;
-	struct instant born, rekey_at;
+	struct instant born, rekey_at, replaced;
 	struct pending *pending;
 	unsigned in_count, out_count;
 	struct sa_out *out;
@@ -179,8 +184,7 @@ bool session_may_receive(const struct session *session, struct instant now);
  * session_make_current() - put it in the current slot; what it replaces becomes old
  * @from: where the other end was heard
  */
-void session_make_current(struct session *session, const struct endpoint *from,
-			  struct instant now);
+void session_make_current(struct session *session, const struct endpoint *from, struct instant now);
 
 /** session_promote() - the first packet verified in this pending session; it came from @from */
 void session_promote(struct session *session, const struct endpoint *from, struct instant now);
@@ -292,6 +296,9 @@ struct peer {
 	bool candidate_spoiled;
 	struct instant candidate_rest;
 	struct challenge promotion[RESPONSE_ADDRESSES];
+
+	/* elsewhere.c */
+	struct instant elsewhere_until;
 
 	/* path.c */
 	unsigned inner_agreed; /* by the handshake's MTU items */
@@ -448,6 +455,10 @@ void liveness_tick(struct peer *peer, struct instant now);
 void in_band_send(struct peer *peer, const struct in_band *message, size_t pad_to,
 		  const struct endpoint *to);
 
+/** in_band_send_in() - the same in any session that may be sent in */
+void in_band_send_in(struct session *session, const struct in_band *message, size_t pad_to,
+		     const struct endpoint *to);
+
 /** in_band_receive() - a dummy packet verified in @session */
 enum verdict in_band_receive(struct session *session, const uint8_t *payload, size_t bytes,
 			     const struct endpoint *from, struct instant now);
@@ -468,6 +479,15 @@ void roaming_pong(struct peer *peer, const uint8_t bytes[PING_BYTES], const stru
 		  struct instant now);
 struct instant roaming_deadline(const struct peer *peer);
 void roaming_tick(struct peer *peer, struct instant now);
+
+/* ---- elsewhere.c --------------------------------------------------------------------------- */
+
+/** elsewhere_packet() - a packet of @session verified; may erase it */
+void elsewhere_packet(struct session *session, bool newest, const struct endpoint *from,
+		      struct instant now);
+
+/** elsewhere_refuses() - is the key in use by another machine than the one that asks from @from? */
+bool elsewhere_refuses(struct peer *peer, const struct endpoint *from, struct instant now);
 
 /* ---- path.c -------------------------------------------------------------------------------- */
 

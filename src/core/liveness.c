@@ -135,8 +135,13 @@ void liveness_tick(struct peer *peer, struct instant now)
 void in_band_send(struct peer *peer, const struct in_band *message, size_t pad_to,
 		  const struct endpoint *to)
 {
-	struct engine *engine = peer->engine;
-	struct session *session = peer->current;
+	in_band_send_in(peer->current, message, pad_to, to);
+}
+
+void in_band_send_in(struct session *session, const struct in_band *message, size_t pad_to,
+		     const struct endpoint *to)
+{
+	struct engine *engine = session->peer->engine;
 	uint8_t *payload = engine->scratch + ENVELOPE_HEAD_BYTES;
 	struct in_band told = *message;
 	size_t bytes = 0;

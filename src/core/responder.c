@@ -176,7 +176,8 @@ static struct session **pending_slot(struct peer *peer)
 	return slot;
 }
 
-static enum verdict refuse(struct peer *peer, const uint8_t *message, const struct endpoint *from)
+static enum verdict refuse(struct peer *peer, const uint8_t *message, const struct endpoint *from,
+			   enum refusal reason)
 {
 	struct engine *engine = peer->engine;
 	uint8_t secret[EPHEMERAL_BYTES], response[RESPONSE_MAX_BYTES];
@@ -185,7 +186,7 @@ static enum verdict refuse(struct peer *peer, const uint8_t *message, const stru
 	enum verdict verdict;
 
 	engine->answer =
-		(struct payload){ .refusal = REFUSAL_UNKNOWN_ITEM,
+		(struct payload){ .refusal = reason,
 				  .refusal_detail = engine->responder.offer.unknown_critical };
 	engine_random(engine, secret, sizeof(secret));
 	verdict = response_create(&engine->responder, &engine->answer, secret, response, &bytes,
@@ -196,7 +197,7 @@ static enum verdict refuse(struct peer *peer, const uint8_t *message, const stru
 	split_keys_wipe(&keys);
 	remember(peer, message);
 	engine_transmit(engine, from, response, bytes, 0, false);
-	return VERDICT_UNKNOWN_ITEM;
+	return reason == REFUSAL_UNKNOWN_ITEM ? VERDICT_UNKNOWN_ITEM : VERDICT_KEY_ELSEWHERE;
 }
 
 /* Diffie-Hellman, Response, new pending session.  engine->responder holds the opened Init. */
@@ -298,7 +299,9 @@ static enum verdict take(struct peer *peer, const uint8_t *message, bool fresh,
 	}
 	note_answer(peer->engine, now);
 	if (verdict == VERDICT_UNKNOWN_ITEM)
-		return refuse(peer, message, from);
+		return refuse(peer, message, from, REFUSAL_UNKNOWN_ITEM);
+	if (elsewhere_refuses(peer, from, now))
+		return refuse(peer, message, from, REFUSAL_KEY_ELSEWHERE);
 	return accept(peer, message, from, now);
 }
 

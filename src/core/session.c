@@ -106,7 +106,7 @@ bool session_may_receive(const struct session *s, struct instant now)
 }
 
 /* Keep @session receive-only; the oldest of the old makes room. */
-static void make_old(struct session *session)
+static void make_old(struct session *session, struct instant now)
 {
 	struct peer *peer = session->peer;
 	struct session **slot = slot_of(session), **room = &peer->old[0];
@@ -124,6 +124,7 @@ static void make_old(struct session *session)
 	if (*room)
 		session_erase(*room);
 	session->state = SESSION_OLD;
+	session->replaced = now;
 	*room = session;
 }
 
@@ -159,7 +160,7 @@ void session_make_current(struct session *session, const struct endpoint *from, 
 	if (slot)
 		*slot = NULL;
 	if (peer->current)
-		make_old(peer->current);
+		make_old(peer->current, now);
 	session->state = SESSION_CURRENT;
 	peer->current = session;
 	peer->last_success = now;
@@ -176,7 +177,7 @@ void session_promote(struct session *session, const struct endpoint *from, struc
 
 	if (session->never_current) {
 		pending_drop(session);
-		make_old(session);
+		make_old(session, now);
 		return;
 	}
 	for (unsigned i = 0; i < PENDING_MAX; i++)

@@ -34,7 +34,7 @@ static void plan_for_server(const struct tunnel *tunnel, struct plan *plan)
 	}
 	plan->masquerade = tunnel->nat;
 	strcpy(plan->out, tunnel->out_interface);
-	plan->isolate_peers = 1;
+	plan->isolate_peers = !tunnel->client_to_client;
 	plan->clamp_mss = 1;
 }
 

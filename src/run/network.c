@@ -501,6 +501,7 @@ int network_run(const struct tunnel *tunnel, struct steward *steward, int resolv
 		.endpoints_due = INSTANT_NEVER,
 		.started = clock_now(),
 		.unknown_key.interval_ns = TROUBLE_INTERVAL_NS,
+		.key_elsewhere.interval_ns = TROUBLE_INTERVAL_NS,
 		.bad_init.interval_ns = TROUBLE_INTERVAL_NS,
 		.trouble.interval_ns = TROUBLE_INTERVAL_NS,
 	};

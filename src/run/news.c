@@ -166,6 +166,15 @@ void news_of_engine(void *owner, const struct engine_event *event)
 		log_info("tunnel: %s: packets of up to %u bytes pass",
 			 name_of(network, event->peer), event->inner_mtu);
 		break;
+	case EVENT_KEY_ELSEWHERE:
+		log_rated(
+			&network->key_elsewhere, clock_now(), LOG_WARNING,
+			"tunnel: two machines use the key of %s, at %s and at %s: the first, which "
+			"came last, stays, the other is refused while it does; give each a key "
+			"of its own (minivpn invite)",
+			name_of(network, event->peer), shown_endpoint(event->endpoint),
+			shown_endpoint(event->elsewhere));
+		break;
 	case EVENT_SOFTWARE:
 		log_info("tunnel: %s runs %s", name_of(network, event->peer), event->text);
 		break;

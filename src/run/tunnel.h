@@ -41,6 +41,7 @@ enum {
  * @default_route_offered: server: clients without routes of their own get the default routes
  * @dns:           server: handed out
  * @nat:           server: masquerade; @out_interface: only on this one, empty = on whatever it leaves by
+ * @client_to_client: server: clients may reach each other, through the host's own forwarding
  * @mtu:           largest inner packet wanted; 0 = what fits the usual path
  * @keepalive_s:   client: seconds of silence before a Ping; 0 = off
  * @user:          unprivileged user to become; empty = minivpn, else nobody
@@ -67,6 +68,7 @@ struct tunnel {
 	unsigned dns_count;
 	char search_domain[TUNNEL_HOST_BYTES];
 	bool nat;
+	bool client_to_client;
 	char out_interface[TUNNEL_NAME_BYTES];
 	unsigned mtu;
 	unsigned keepalive_s;
