@@ -12,29 +12,34 @@
 #include "minivpn/inner.h"
 
 #include <stdbool.h>
-#include <stdio.h>
+
+struct endpoints;
 
 /**
- * endpoints_open() - open the file, making it if need be; needs rights, reading and writing do not
+ * endpoints_open() - open the file, making it if need be, and read it; needs rights, writing does not
  * Return: the file, or NULL with errno
  */
-FILE *endpoints_open(const char *path);
+struct endpoints *endpoints_open(const char *path);
+
+/** endpoints_close() - NULL is fine */
+void endpoints_close(struct endpoints *endpoints);
 
 /**
- * endpoints_find() - where was the peer of that name?
- * Return: false if the file does not say, or says what cannot be
+ * endpoints_find() - where was the peer of that name when the file was opened?
+ * Return: false if the file did not say, or said what cannot be
  */
-bool endpoints_find(FILE *file, const char *name, struct endpoint *ret_endpoint);
+bool endpoints_find(const struct endpoints *endpoints, const char *name,
+		    struct endpoint *ret_endpoint);
 
 /**
  * endpoints_begin() - write the file anew: then endpoints_put() for each peer, then endpoints_end()
  */
-void endpoints_begin(FILE *file);
+void endpoints_begin(struct endpoints *endpoints);
 
 /** endpoints_put() - no endpoint leaves the peer out */
-void endpoints_put(FILE *file, const char *name, const struct endpoint *endpoint);
+void endpoints_put(struct endpoints *endpoints, const char *name, const struct endpoint *endpoint);
 
 /** endpoints_end() - 0 or negative errno */
-int endpoints_end(FILE *file);
+int endpoints_end(struct endpoints *endpoints);
 
 #endif

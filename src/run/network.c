@@ -457,8 +457,7 @@ static void close_all(struct network *network, struct opened *opened)
 	keyring_close(&network->keyring);
 	keybundle_release(&network->bundle);
 	aead_choice_drop(&network->aead);
-	if (network->endpoints)
-		fclose(network->endpoints);
+	endpoints_close(network->endpoints);
 	loop_close(&network->loop);
 	tun_close(&opened->tun);
 	close_fd(&opened->udp);

@@ -56,7 +56,7 @@ struct network {
 	struct netwatch watch;
 	struct contact contact;
 	int notify; /* the service manager, or -1 */
-	FILE *endpoints;
+	struct endpoints *endpoints;
 	struct instant endpoints_due;
 	struct payload configuration, given;
 	struct endpoint given_by;

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,7 +44,7 @@ static void what_was_written_is_found(void **state)
 {
 	struct endpoint first = endpoint("192.0.2.1:40000", "198.51.100.1"), found;
 	struct endpoint second = endpoint("[2001:db8::2]:1", "2001:db8::1"), none = { 0 };
-	FILE *file = endpoints_open(path);
+	struct endpoints *file = endpoints_open(path);
 	struct stat status;
 
 	(void)state;
@@ -57,7 +58,7 @@ static void what_was_written_is_found(void **state)
 	endpoints_put(file, "phone", &second);
 	endpoints_put(file, "nowhere", &none);
 	assert_int_equal(endpoints_end(file), 0);
-	fclose(file);
+	endpoints_close(file);
 
 	file = endpoints_open(path);
 	assert_true(endpoints_find(file, "phone", &found));
@@ -71,15 +72,18 @@ static void what_was_written_is_found(void **state)
 	endpoints_begin(file);
 	endpoints_put(file, "phone", &first);
 	assert_int_equal(endpoints_end(file), 0);
+	endpoints_close(file);
+	file = endpoints_open(path);
 	assert_false(endpoints_find(file, "laptop", &found));
 	assert_true(endpoints_find(file, "phone", &found));
 	assert_true(endpoint_equal(&found, &first));
-	fclose(file);
+	endpoints_close(file);
 }
 
 static void nonsense_is_passed_over(void **state)
 {
 	struct endpoint found;
+	struct endpoints *endpoints;
 	FILE *file = fopen(path, "w");
 
 	(void)state;
@@ -89,10 +93,35 @@ static void nonsense_is_passed_over(void **state)
 	for (int i = 0; i < 1000; i++)
 		fputs("x", file);
 	fclose(file);
-	file = endpoints_open(path);
-	assert_true(endpoints_find(file, "laptop", &found));
+	endpoints = endpoints_open(path);
+	assert_true(endpoints_find(endpoints, "laptop", &found));
 	assert_int_equal(found.remote_port, 77);
-	fclose(file);
+	endpoints_close(endpoints);
+}
+
+static void many_are_found(void **state)
+{
+	struct endpoints *file = endpoints_open(path);
+	struct endpoint endpoint_of = endpoint("192.0.2.1:1", "198.51.100.1"), found;
+	char name[32];
+
+	(void)state;
+	endpoints_begin(file);
+	for (uint16_t i = 1; i <= 1000; i++) {
+		snprintf(name, sizeof(name), "client-%u", i);
+		endpoint_of.remote_port = i;
+		endpoints_put(file, name, &endpoint_of);
+	}
+	assert_int_equal(endpoints_end(file), 0);
+	endpoints_close(file);
+	file = endpoints_open(path);
+	for (uint16_t i = 1; i <= 1000; i++) {
+		snprintf(name, sizeof(name), "client-%u", i);
+		assert_true(endpoints_find(file, name, &found));
+		assert_int_equal(found.remote_port, i);
+	}
+	assert_false(endpoints_find(file, "client-1001", &found));
+	endpoints_close(file);
 }
 
 static void a_link_is_not_followed(void **state)
@@ -109,6 +138,7 @@ int main(void)
 						remove_folder),
 		cmocka_unit_test_setup_teardown(nonsense_is_passed_over, make_folder,
 						remove_folder),
+		cmocka_unit_test_setup_teardown(many_are_found, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_link_is_not_followed, make_folder, remove_folder),
 	};
 
