@@ -263,7 +263,7 @@ struct peer {
 	/* initiator.c */
 	struct outreach *outreach[OUTREACH_MAX];
 	struct outreach *newest; /* the one being sent */
-	bool attempting, followed_retry, first_attempt, completed_own;
+	bool attempting, followed_retry, completed_own;
 	unsigned attempts;
 	struct instant attempt_ends, init_started, handshake_due, refused_until, response_taken;
 	const struct schedule *init_schedule;
