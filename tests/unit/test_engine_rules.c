@@ -1,0 +1,690 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One engine, and at the other end a puppet that does what an engine of ours would not: refuse, be deaf
+ * to in-band messages, answer late, ask at the wrong moment.  Each test is a rule of docs/protocol.md.
+ */
+#include "minivpn/engine.h"
+
+#include "aead/backends.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SENT_MAX = 256, PUPPET_SPI = 0x01020304, FORGERIES = 5 };
+
+/* ---- the engine and what it does ----------------------------------------------------------- */
+
+static struct engine *engine;
+static struct peer *peer;
+static struct instant now;
+static struct aead aead;
+static unsigned events[EVENT_SOFTWARE + 1];
+static struct engine_event last_event;
+static struct endpoint here, there, elsewhere; /* the engine, the puppet, neither */
+static const struct psk psk = { { 5, 4, 3 } };
+
+static struct sent {
+	struct endpoint to;
+	size_t bytes;
+	uint8_t data[2048];
+} sent[SENT_MAX];
+static unsigned sent_count;
+
+static void hook_random(void *shell, uint8_t *bytes, size_t n)
+{
+	(void)shell;
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)(rand() >> 4);
+}
+
+static void *hook_allocate(void *shell, size_t bytes)
+{
+	void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+
+	(void)shell;
+	return memset(memory, 0, bytes);
+}
+
+static void hook_release(void *shell, void *memory)
+{
+	(void)shell;
+	free(memory);
+}
+
+static void hook_transmit(void *shell, const struct transmission *t)
+{
+	struct sent *s = &sent[sent_count++];
+
+	(void)shell;
+	assert_true(sent_count <= SENT_MAX && t->size <= sizeof(s->data));
+	s->to = *t->to;
+	s->bytes = t->size;
+	memcpy(s->data, t->bytes, t->size);
+}
+
+static void hook_deliver(void *shell, const uint8_t *packet, size_t bytes)
+{
+	(void)shell;
+	(void)packet;
+	(void)bytes;
+}
+
+static void hook_event(void *shell, const struct engine_event *event)
+{
+	(void)shell;
+	events[event->kind]++;
+	last_event = *event;
+}
+
+static struct peer *add_peer(const struct psk *key, const char *allowed, struct endpoint endpoint)
+{
+	struct prefix prefix;
+	struct peer_config config = {
+		.psk = key, .allowed = &prefix, .allowed_count = 1, .endpoint = endpoint
+	};
+
+	assert_true(prefix_parse(allowed, &prefix));
+	return engine_peer_add(engine, &config, now);
+}
+
+static void begin(enum role role)
+{
+	struct engine_config config = {
+		.hooks = { NULL, hook_random, hook_allocate, hook_release, hook_transmit,
+			   hook_deliver, hook_event },
+		.role = role,
+		.aead = &aead,
+		.inner_mtu = INNER_MTU_OVER_IPV4,
+		.workers = 1,
+		.keepalive_ns = 10 * NS_PER_S,
+		.software = "under test",
+	};
+
+	srand(1);
+	aead = aead_sodium;
+	aead.forgery_limit = FORGERIES;
+	now.ns = 1000 * NS_PER_S;
+	sent_count = 0;
+	memset(events, 0, sizeof(events));
+	assert_true(endpoint_parse("192.0.2.1:4500", &here));
+	assert_true(endpoint_parse("198.51.100.1:4500", &there));
+	assert_true(endpoint_parse("203.0.113.1:4500", &elsewhere));
+	engine = engine_create(&config, now);
+	peer = add_peer(&psk, "0.0.0.0/0", role == ROLE_CLIENT ? there : (struct endpoint){ 0 });
+}
+
+static int as_client(void **state)
+{
+	(void)state;
+	begin(ROLE_CLIENT);
+	return 0;
+}
+
+static int as_server(void **state)
+{
+	(void)state;
+	begin(ROLE_SERVER);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	engine_destroy(engine);
+	return 0;
+}
+
+static void pass(int64_t ms)
+{
+	struct instant until = instant_after(now, ms * NS_PER_MS);
+
+	while (engine_deadline(engine).ns <= until.ns) {
+		if (engine_deadline(engine).ns > now.ns)
+			now = engine_deadline(engine);
+		engine_tick(engine, now);
+	}
+	now = until;
+}
+
+static enum verdict give_from(const struct endpoint *from, uint8_t *bytes, size_t n)
+{
+	struct inbound in = { .datagram = bytes, .bytes = n, .from = from };
+
+	engine_inbound(engine, &in, 1, now);
+	return in.verdict;
+}
+
+static enum verdict give(uint8_t *bytes, size_t n)
+{
+	return give_from(&there, bytes, n);
+}
+
+static enum verdict send_packet(const char *to)
+{
+	static uint8_t room[256];
+	uint8_t *packet = room + ENVELOPE_HEAD_BYTES;
+	struct outbound out = { .inner = packet, .inner_bytes = 64 };
+	struct prefix destination;
+
+	assert_true(prefix_parse(to, &destination));
+	memset(packet, 0, 64);
+	packet[0] = 0x45;
+	packet[3] = 64;
+	memcpy(packet + 16, destination.address.b + 12, 4);
+	engine_outbound(engine, &out, 1, now);
+	return out.verdict;
+}
+
+static struct peer_snapshot snapshot(void)
+{
+	struct peer_snapshot s;
+
+	engine_snapshot(engine, peer, &s);
+	return s;
+}
+
+/* How many Inits it has sent. */
+static unsigned inits(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < sent_count; i++)
+		n += control_classify(sent[i].data, sent[i].bytes) == CONTROL_INIT;
+	return n;
+}
+
+static struct sent *last_sent(void)
+{
+	assert_true(sent_count > 0);
+	return &sent[sent_count - 1];
+}
+
+/* ---- the puppet ---------------------------------------------------------------------------- */
+
+/**
+ * struct session_of_puppet - its half of a session
+ * @spi:  on which it receives
+ * @peer: on which the engine does
+ */
+struct half {
+	uint32_t spi, peer_spi, sequence;
+	struct sa_key in, out;
+};
+
+static void half_begin(struct half *h, const uint8_t k_in[32], const uint8_t k_out[32],
+		       uint32_t spi, uint32_t peer_spi)
+{
+	*h = (struct half){ .spi = spi, .peer_spi = peer_spi };
+	sa_key_derive(k_in, 0, spi, &h->in);
+	sa_key_derive(k_out, 0, peer_spi, &h->out);
+}
+
+static struct payload usual(uint32_t spi)
+{
+	return (struct payload){ .spi = { spi },
+				 .spi_count = 1,
+				 .mtu = 1438,
+				 .workers = 1,
+				 .flags = PAYLOAD_FLAG_HEARS_IN_BAND,
+				 .version = 1 };
+}
+
+static struct handshake_keys keys_of(enum role initiator)
+{
+	struct handshake_keys keys;
+
+	handshake_keys_derive(&keys, &psk, initiator);
+	return keys;
+}
+
+/* The puppet answers the newest Init with @answer. */
+static size_t make_response(enum role initiator, const struct payload *answer,
+			    struct half *ret_half, uint8_t ret_message[RESPONSE_MAX_BYTES])
+{
+	struct handshake_keys keys = keys_of(initiator);
+	struct responder responder;
+	struct split_keys split;
+	uint8_t secret[EPHEMERAL_BYTES];
+	uint32_t spi;
+	size_t bytes;
+	unsigned i = sent_count;
+
+	while (control_classify(sent[i - 1].data, sent[i - 1].bytes) != CONTROL_INIT)
+		i--;
+	assert_int_equal(init_open(&responder, &keys, sent[i - 1].data), VERDICT_PASS);
+	spi = responder.offer.spi[0];
+	hook_random(NULL, secret, sizeof(secret));
+	assert_int_equal(response_create(&responder, answer, secret, ret_message, &bytes, &split),
+			 VERDICT_PASS);
+	half_begin(ret_half, split.k1, split.k2, answer->spi[0], spi);
+	return bytes;
+}
+
+static enum verdict answer_client(const struct payload *answer, struct half *ret_half)
+{
+	uint8_t message[RESPONSE_MAX_BYTES];
+	size_t bytes = make_response(ROLE_CLIENT, answer, ret_half, message);
+
+	return give(message, bytes);
+}
+
+/* The puppet begins a handshake, and takes the Response if there is one. */
+static enum verdict ask(enum role role, const struct payload *offer, const struct endpoint *from,
+			struct half *ret_half)
+{
+	struct handshake_keys keys = keys_of(role);
+	struct attempt attempt;
+	struct split_keys split;
+	struct payload told;
+	uint8_t message[INIT_BYTES], secret[EPHEMERAL_BYTES];
+	unsigned before = sent_count;
+	enum verdict verdict;
+
+	hook_random(NULL, secret, sizeof(secret));
+	init_create(&attempt, &keys, NULL, offer, secret, message);
+	verdict = give_from(from, message, sizeof(message));
+	if (sent_count == before)
+		return verdict;
+	assert_int_equal(response_consume(&attempt, last_sent()->data, last_sent()->bytes,
+					  role == ROLE_CLIENT, &told, &split),
+			 VERDICT_PASS);
+	half_begin(ret_half, split.k2, split.k1, offer->spi[0], told.spi[0]);
+	return verdict;
+}
+
+static enum verdict say_from(struct half *h, const struct endpoint *from,
+			     const struct in_band *message)
+{
+	uint8_t room[ENVELOPE_HEAD_BYTES + IN_BAND_MAX_BYTES + ENVELOPE_TAIL_BYTES];
+	struct sealing sealing = { .payload = room + ENVELOPE_HEAD_BYTES,
+				   .key = &h->out,
+				   .spi = h->peer_spi,
+				   .sequence = ++h->sequence,
+				   .next_header = NEXT_HEADER_NONE };
+
+	if (message)
+		sealing.payload_bytes = in_band_build(message, sealing.payload);
+	envelope_seal(&aead_sodium, NULL, &sealing, 1);
+	return give_from(from, sealing.record, sealing.record_bytes);
+}
+
+static enum verdict say(struct half *h, const struct in_band *message)
+{
+	return say_from(h, &there, message);
+}
+
+/* How many in-band messages of this session lie in what was sent from @first on; the last of them. */
+static unsigned heard(const struct half *h, unsigned first, struct in_band *ret_last)
+{
+	unsigned n = 0;
+
+	for (unsigned i = first; i < sent_count; i++) {
+		struct sent copy = sent[i];
+		struct opening opening = { .record = copy.data,
+					   .record_bytes = copy.bytes,
+					   .key = &h->in };
+
+		if (copy.bytes < ENVELOPE_MIN_BYTES)
+			continue;
+		envelope_open(&aead_sodium, NULL, &opening, 1);
+		if (opening.verdict != VERDICT_PASS || opening.next_header != NEXT_HEADER_NONE)
+			continue;
+		assert_int_equal(in_band_parse(opening.payload, opening.payload_bytes, ret_last),
+				 VERDICT_CONSUMED);
+		n++;
+	}
+	return n;
+}
+
+/* The client under test gets its first session. */
+static void bring_up_client(struct half *ret_half)
+{
+	struct payload answer = usual(PUPPET_SPI);
+
+	pass(1);
+	assert_int_equal(answer_client(&answer, ret_half), VERDICT_CONSUMED);
+	assert_int_equal(say(ret_half, NULL), VERDICT_CONSUMED);
+	pass(2000);
+}
+
+/* ---- the rules ----------------------------------------------------------------------------- */
+
+/* Section 3, "client wins". */
+static void client_wins(void **state)
+{
+	const struct in_band please = { .rekey_please = true };
+	struct payload offer = usual(77777), answer = usual(88888);
+	struct half first, servers, clients, none;
+
+	(void)state;
+	pass(1);
+	assert_int_equal(ask(ROLE_SERVER, &offer, &there, &none), VERDICT_UNWANTED_INIT);
+	answer.spi[0] = 99999;
+	assert_int_equal(answer_client(&answer, &first), VERDICT_CONSUMED);
+	assert_int_equal(say(&first, NULL), VERDICT_CONSUMED);
+	pass(1900);
+	assert_int_equal(ask(ROLE_SERVER, &offer, &there, &none), VERDICT_UNWANTED_INIT);
+	pass(8000);
+	say(&first, NULL);
+
+	/* now it answers; but while that is pending it asks itself, and takes its own Response */
+	assert_int_equal(ask(ROLE_SERVER, &offer, &there, &servers), VERDICT_CONSUMED);
+	assert_int_equal(say(&first, &please), VERDICT_CONSUMED);
+	pass(1);
+	assert_int_equal(inits() > 1, 1);
+	offer.spi[0]++;
+	assert_int_equal(ask(ROLE_SERVER, &offer, &there, &none), VERDICT_UNWANTED_INIT);
+	answer.spi[0] = 88888;
+	assert_int_equal(answer_client(&answer, &clients), VERDICT_CONSUMED);
+	assert_int_equal(snapshot().session_spi, clients.peer_spi);
+	assert_int_equal(say(&servers, NULL), VERDICT_CONSUMED);
+	assert_int_equal(snapshot().session_spi, clients.peer_spi);
+}
+
+/* Section 5: a refusal is believed for 30 s. */
+static void refusal_is_respected(void **state)
+{
+	struct payload answer = { .refusal = REFUSAL_FULL };
+	struct half none;
+	unsigned before;
+
+	(void)state;
+	pass(1);
+	assert_int_equal(answer_client(&answer, &none), VERDICT_REFUSED);
+	assert_int_equal(events[EVENT_REFUSED], 1);
+	assert_int_equal(last_event.refusal, REFUSAL_FULL);
+	before = inits();
+	send_packet("10.0.0.1");
+	pass(29900);
+	assert_int_equal(inits(), before);
+	pass(200);
+	assert_int_equal(inits(), before + 1);
+}
+
+/* Section 5: the sender of a critical item that we do not know is told so, once. */
+static void unknown_critical_item_is_refused(void **state)
+{
+	static const uint8_t items[INIT_PAYLOAD_BYTES] = { 0x81, 4, 0, 0, 9, 9, 0x85, 1, 7 };
+	struct handshake_keys keys = keys_of(ROLE_CLIENT);
+	uint8_t message[INIT_BYTES], secret[EPHEMERAL_BYTES] = { 1 };
+	struct attempt attempt;
+	struct split_keys split;
+	struct payload told;
+
+	(void)state;
+	init_seal(&attempt, &keys, NULL, items, 0x909, secret, message);
+	assert_int_equal(give(message, sizeof(message)), VERDICT_UNKNOWN_ITEM);
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(
+		response_consume(&attempt, sent[0].data, sent[0].bytes, true, &told, &split),
+		VERDICT_PASS);
+	assert_int_equal(told.refusal, REFUSAL_UNKNOWN_ITEM);
+	assert_int_equal(told.refusal_detail, 0x85);
+	assert_int_equal(give(message, sizeof(message)), VERDICT_DUPLICATE_INIT);
+	assert_int_equal(sent_count, 1);
+}
+
+/* Section 3: a Response that fails to verify changes nothing. */
+static void forged_response_changes_nothing(void **state)
+{
+	struct payload answer = usual(PUPPET_SPI);
+	uint8_t message[RESPONSE_MAX_BYTES], forged[RESPONSE_MAX_BYTES];
+	struct half h;
+	size_t bytes;
+
+	(void)state;
+	pass(1);
+	bytes = make_response(ROLE_CLIENT, &answer, &h, message);
+	memcpy(forged, message, bytes);
+	forged[bytes - 1] ^= 1;
+	assert_int_equal(give(forged, bytes), VERDICT_FORGED);
+	assert_int_equal(events[EVENT_BAD_RESPONSE], 1);
+	assert_int_equal(give_from(&elsewhere, message, bytes), VERDICT_WRONG_REMOTE);
+	assert_int_equal(give(message, bytes), VERDICT_CONSUMED);
+	assert_int_equal(give(message, bytes), VERDICT_STALE_RESPONSE);
+	assert_int_equal(events[EVENT_UP], 1);
+}
+
+/* Section 3: an Init of more than 15 s ago is not answered any more, tick or no tick. */
+static void late_response_counts_for_15_s(void **state)
+{
+	struct payload answer = usual(PUPPET_SPI);
+	uint8_t message[RESPONSE_MAX_BYTES];
+	struct half h;
+	size_t bytes;
+
+	(void)state;
+	pass(1);
+	bytes = make_response(ROLE_CLIENT, &answer, &h, message);
+	now = instant_after(now, 15 * NS_PER_S);
+	assert_int_equal(give(message, bytes), VERDICT_STALE_RESPONSE);
+}
+
+/* Section 7: who does not hear in-band messages is sent no Ping, and missed only after 15 s. */
+static void deaf_peer_is_not_pinged(void **state)
+{
+	struct payload answer = usual(PUPPET_SPI);
+	struct in_band message;
+	struct half h;
+	unsigned before;
+
+	(void)state;
+	answer.flags = 0;
+	pass(1);
+	before = sent_count;
+	assert_int_equal(answer_client(&answer, &h), VERDICT_CONSUMED);
+	pass(60000);
+	assert_int_equal(heard(&h, before, &message), 1);
+	assert_false(message.has_ping);
+	before = inits();
+	assert_int_equal(send_packet("10.0.0.1"), VERDICT_PASS);
+	pass(14900);
+	assert_int_equal(inits(), before);
+	pass(200);
+	assert_int_equal(inits(), before + 1);
+}
+
+/* Section 2: a session that saw too many forgeries accepts nothing more, and another is asked for. */
+static void forgeries_wear_a_session_out(void **state)
+{
+	uint8_t forged[ENVELOPE_MIN_BYTES] = { 0 };
+	struct half h;
+	unsigned before;
+
+	(void)state;
+	bring_up_client(&h);
+	before = inits();
+	memcpy(forged,
+	       &(be32){ { (uint8_t)(h.peer_spi >> 24), (uint8_t)(h.peer_spi >> 16),
+			  (uint8_t)(h.peer_spi >> 8), (uint8_t)h.peer_spi } },
+	       4);
+	for (unsigned i = 0; i < FORGERIES; i++) {
+		assert_int_equal(inits(), before);
+		forged[7] = (uint8_t)(100 + i);
+		assert_int_equal(give(forged, sizeof(forged)), VERDICT_FORGED);
+	}
+	assert_int_equal(say(&h, NULL), VERDICT_EXPIRED);
+	pass(1);
+	assert_int_equal(inits(), before + 1);
+	assert_int_equal(events[EVENT_DOWN], 1);
+}
+
+/* Section 3: one e for one address. */
+static void another_address_gets_another_init(void **state)
+{
+	(void)state;
+	pass(1);
+	assert_int_equal(inits(), 1);
+	engine_peer_endpoint(engine, peer, &elsewhere, now);
+	pass(1);
+	assert_int_equal(inits(), 2);
+	assert_true(endpoint_equal(&sent[1].to, &elsewhere));
+	assert_memory_not_equal(init_ephemeral(sent[0].data), init_ephemeral(sent[1].data),
+				EPHEMERAL_BYTES);
+}
+
+/* Section 7: how often it asks. */
+static void init_follows_its_schedule(void **state)
+{
+	static const int64_t at_ms[] = { 0, 250, 750, 1750, 3750 };
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		pass(at_ms[i] - (i > 0 ? at_ms[i - 1] : 0));
+		assert_int_equal(inits(), i + 1);
+		assert_memory_equal(sent[0].data, sent[i].data, INIT_BYTES);
+	}
+	pass(5500 - 3750);
+	assert_int_equal(events[EVENT_ATTEMPT_FAILED], 1);
+	assert_int_equal(inits(), 6);
+	assert_memory_not_equal(sent[0].data, sent[5].data, INIT_BYTES);
+	pass(1000);
+	assert_int_equal(inits(), 7);
+	pass(3000);
+	assert_int_equal(inits(), 7);
+}
+
+/* Section 6: at most 20 Pongs a second, to where the Ping came from and to the endpoint. */
+static void pongs_are_limited(void **state)
+{
+	struct payload offer = usual(PUPPET_SPI);
+	struct in_band ping = { .has_ping = true, .ping = { 1, 2, 3 } }, message;
+	unsigned before, to_elsewhere = 0, to_there = 0;
+	struct peer_snapshot s;
+	struct half h;
+
+	(void)state;
+	assert_int_equal(ask(ROLE_CLIENT, &offer, &there, &h), VERDICT_CONSUMED);
+	assert_int_equal(say(&h, NULL), VERDICT_CONSUMED);
+	s = snapshot();
+	assert_true(endpoint_same_remote(&s.endpoint, &there));
+	pass(5000);
+	before = sent_count;
+	for (unsigned i = 0; i < 30; i++)
+		say_from(&h, &elsewhere, &ping);
+	heard(&h, before, &message);
+	assert_true(message.has_pong);
+	assert_memory_equal(message.pong, ping.ping, PING_BYTES);
+	for (unsigned i = before; i < sent_count; i++) {
+		to_elsewhere += endpoint_same_remote(&sent[i].to, &elsewhere);
+		to_there += endpoint_same_remote(&sent[i].to, &there);
+	}
+	assert_int_equal(to_there, 20);
+	assert_int_equal(to_elsewhere, 20);
+}
+
+/* Section 6: Close ends its session; a client asks for another at once, a server forgets the address. */
+static void close_from_server(void **state)
+{
+	const struct in_band close = { .has_close = true, .close = CLOSE_RESTARTING };
+	struct half h;
+	unsigned before;
+
+	(void)state;
+	bring_up_client(&h);
+	before = inits();
+	assert_int_equal(say(&h, &close), VERDICT_CONSUMED);
+	assert_int_equal(events[EVENT_DOWN], 1);
+	assert_int_equal(last_event.reason, CLOSE_RESTARTING);
+	assert_int_equal(say(&h, NULL), VERDICT_UNKNOWN_SPI);
+	pass(1);
+	assert_int_equal(inits(), before + 1);
+}
+
+static void close_from_client(void **state)
+{
+	const struct in_band close = { .has_close = true };
+	struct payload offer = usual(PUPPET_SPI);
+	struct peer_snapshot s;
+	struct half h;
+
+	(void)state;
+	ask(ROLE_CLIENT, &offer, &there, &h);
+	say(&h, NULL);
+	assert_int_equal(events[EVENT_ENDPOINT], 1);
+	say(&h, &close);
+	assert_int_equal(events[EVENT_ENDPOINT], 2);
+	s = snapshot();
+	assert_true(endpoint_is_none(&s.endpoint));
+	pass(60000);
+	assert_int_equal(inits(), 0);
+}
+
+static void removed_peer_is_told(void **state)
+{
+	struct payload offer = usual(PUPPET_SPI);
+	struct in_band message;
+	unsigned before;
+	struct half h;
+
+	(void)state;
+	ask(ROLE_CLIENT, &offer, &there, &h);
+	say(&h, NULL);
+	before = sent_count;
+	engine_peer_remove(engine, peer, CLOSE_KEY_REMOVED, now);
+	assert_int_equal(heard(&h, before, &message), 1);
+	assert_true(message.has_close);
+	assert_int_equal(message.close, CLOSE_KEY_REMOVED);
+	assert_int_equal(say(&h, NULL), VERDICT_UNKNOWN_SPI);
+	assert_int_equal(ask(ROLE_CLIENT, &offer, &there, &h), VERDICT_UNKNOWN_KEY);
+}
+
+/* Peers that are away cannot keep all room for packets that wait. */
+static void oldest_waiting_packet_makes_room(void **state)
+{
+	struct psk other = psk;
+	char address[] = "10.0.1.1";
+
+	(void)state;
+	for (unsigned p = 0; p < 9; p++) {
+		other.b[9] = (uint8_t)(1 + p);
+		address[7] = (char)('1' + p);
+		assert_non_null(add_peer(&other, address, (struct endpoint){ 0 }));
+		for (unsigned i = 0; i < ENGINE_STAGED_MAX; i++)
+			assert_int_equal(send_packet(address), VERDICT_STAGED);
+		now = instant_after(now, NS_PER_MS);
+	}
+	assert_int_equal(engine_verdicts(engine)->count[VERDICT_QUEUE_FULL], ENGINE_STAGED_MAX);
+}
+
+static void kernel_tells_of_a_narrow_path(void **state)
+{
+	struct half h;
+
+	(void)state;
+	bring_up_client(&h);
+	engine_path_mtu(engine, &elsewhere.remote, 1300, now);
+	assert_int_equal(snapshot().inner_mtu, INNER_MTU_OVER_IPV4);
+	engine_path_mtu(engine, &there.remote, 1300, now);
+	assert_int_equal(snapshot().inner_mtu, envelope_inner_max(1300 - 28));
+	engine_path_mtu(engine, &there.remote, 100, now);
+	assert_int_equal(snapshot().inner_mtu, envelope_inner_max(PATH_MTU_MIN - 28));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(client_wins, as_client, end),
+		cmocka_unit_test_setup_teardown(refusal_is_respected, as_client, end),
+		cmocka_unit_test_setup_teardown(unknown_critical_item_is_refused, as_server, end),
+		cmocka_unit_test_setup_teardown(forged_response_changes_nothing, as_client, end),
+		cmocka_unit_test_setup_teardown(late_response_counts_for_15_s, as_client, end),
+		cmocka_unit_test_setup_teardown(deaf_peer_is_not_pinged, as_client, end),
+		cmocka_unit_test_setup_teardown(forgeries_wear_a_session_out, as_client, end),
+		cmocka_unit_test_setup_teardown(another_address_gets_another_init, as_client, end),
+		cmocka_unit_test_setup_teardown(init_follows_its_schedule, as_client, end),
+		cmocka_unit_test_setup_teardown(pongs_are_limited, as_server, end),
+		cmocka_unit_test_setup_teardown(close_from_server, as_client, end),
+		cmocka_unit_test_setup_teardown(close_from_client, as_server, end),
+		cmocka_unit_test_setup_teardown(removed_peer_is_told, as_server, end),
+		cmocka_unit_test_setup_teardown(oldest_waiting_packet_makes_room, as_server, end),
+		cmocka_unit_test_setup_teardown(kernel_tells_of_a_narrow_path, as_client, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
