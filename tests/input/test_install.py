@@ -2,6 +2,7 @@
 """`--install` and `--uninstall`: files and links as systemctl would make them, and none left behind."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -90,6 +91,29 @@ def test_systemd_understands_the_unit(tmp_path):
                            tmp_path / UNITS / "minivpn-server.service"],
                           capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0 and done.stdout + done.stderr == ""
+
+
+def test_the_unit_leaves_enough_rights(lab, tmp_path):
+    """Started with the capabilities that the unit leaves it, and no way to new ones, all of it works."""
+    minivpn("server", "--install", "--root", tmp_path)
+    unit = (tmp_path / UNITS / "minivpn-server.service").read_text()
+    left = re.search("^CapabilityBoundingSet=(.*)$", unit, re.MULTILINE)[1].split()
+    bounds = ",".join(["-all"] + ["+" + name.removeprefix("CAP_").lower() for name in left])
+    client, server = lab.hosts("client", "server")
+    lab.link(client, "192.0.2.2/24", server, "192.0.2.1/24")
+    key = tmp_path / "k.key"
+    server.run(program("minivpn-keygen"), "k", "--endpoint", "192.0.2.1", "--address", "10.171.38.2",
+               "--out", str(key))
+    before = server.snapshot()
+    daemons = [host.start("setpriv", "--bounding-set", bounds, "--no-new-privs", program("minivpn"), role,
+                          str(key)) for host, role in ((server, "server"), (client, "client"))]
+    for daemon in daemons:
+        daemon.wait_for_output("tunnel: up")
+    assert client.ping("10.171.38.1").received == 3
+    for daemon in daemons:
+        assert daemon.stop() == 0
+    now = server.snapshot()
+    assert all(now[part] == before[part] for part in ("rules", "routes", "nft", "sysctls"))
 
 
 def test_on_a_machine_it_makes_the_key_and_says_what_is_missing(lab):
