@@ -75,6 +75,30 @@ bool machine_address(struct address *ret_address)
 	return true;
 }
 
+/* The name servers of a file in the manner of resolv.conf(5). */
+static unsigned read_resolvers(const char *path, struct address *ret_servers, unsigned most)
+{
+	scoped_file file = fopen(path, "re");
+	char line[256], text[64];
+	struct address server;
+	unsigned count = 0;
+
+	while (file && count < most && fgets(line, sizeof(line), file))
+		if (sscanf(line, " nameserver %63s", text) == 1 && address_parse(text, &server) &&
+		    !address_is_none(&server) && !is_local_only(&server))
+			ret_servers[count++] = server;
+	return count;
+}
+
+unsigned machine_resolvers(struct address *ret_servers, unsigned most)
+{
+	unsigned count = read_resolvers("/etc/resolv.conf", ret_servers, most);
+
+	if (count > 0)
+		return count;
+	return read_resolvers("/run/systemd/resolve/resolv.conf", ret_servers, most);
+}
+
 struct overlap_search {
 	const struct prefix *network;
 	const char *except;

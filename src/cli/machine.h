@@ -21,6 +21,17 @@ bool machine_address(struct address *ret_address);
 bool machine_address_is_private(const struct address *a);
 
 /**
+ * machine_resolvers() - the name servers that this machine itself asks, as others can ask them, too
+ * @ret_servers: room for @most
+ *
+ * Those of /etc/resolv.conf; where that names only a resolver on this machine, those that
+ * systemd-resolved asks.
+ *
+ * Return: how many
+ */
+unsigned machine_resolvers(struct address *ret_servers, unsigned most);
+
+/**
  * struct machine_overlap - a route that stands in the way of a network
  * @network: of the route
  * @interface: which it leads to

@@ -201,6 +201,8 @@ static int start(struct config *config, enum role role)
 		say("%s", complaint.text);
 		return EXIT_USAGE;
 	}
+	if (tunnel.default_route_offered && tunnel.dns_count == 0)
+		tunnel.dns_count = machine_resolvers(tunnel.dns, TUNNEL_DNS_MAX);
 	warn_of_overlaps(&tunnel);
 	if (config->dry_run)
 		return preview(config, role, &tunnel);

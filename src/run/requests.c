@@ -17,10 +17,13 @@ static void describe(void *context, const struct peer *peer, struct status_peer 
 
 static json_t *answer_status(struct network *network)
 {
+	bool is_server = network->tunnel->role == ROLE_SERVER;
 	struct status_view view = {
 		.tunnel = network->tunnel,
 		.engine = worker_engine(network->worker),
 		.plan = &network->plan,
+		.dns = is_server ? network->tunnel->dns : network->given.dns,
+		.dns_count = is_server ? network->tunnel->dns_count : network->given.dns_count,
 		.aead = network->aead.aead->name,
 		.started = network->started,
 		.describe = describe,

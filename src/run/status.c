@@ -68,6 +68,15 @@ static const char *const way_words[] = {
 };
 static_assert(sizeof(way_words) / sizeof(*way_words) == PLAN_WAY_COUNT, "every way has a word");
 
+static json_t *addresses(const struct address *a, unsigned count)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < count; i++)
+		json_array_append_new(list, json_string(shown_address(&a[i])));
+	return list;
+}
+
 json_t *status_json(const struct status_view *view, struct instant now)
 {
 	const struct tunnel *tunnel = view->tunnel;
@@ -78,11 +87,12 @@ json_t *status_json(const struct status_view *view, struct instant now)
 	     peer = engine_peer_next(view->engine, peer))
 		json_array_append_new(peers, peer_json(view, peer, now));
 	return json_pack(
-		"{s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:o}", "interface",
+		"{s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o}", "interface",
 		tunnel->interface, "role", tunnel->role == ROLE_SERVER ? "server" : "client",
 		"aead", view->aead, "running_s", ago(now, view->started), "addresses",
 		status_prefixes(plan->address, plan->address_count), "routes",
 		status_prefixes(plan->route, plan->route_count), "default_ipv4",
-		way_words[plan->default_ipv4], "default_ipv6", way_words[plan->default_ipv6],
-		"peers", peers, "verdicts", counters(engine_verdicts(view->engine)));
+		way_words[plan->default_ipv4], "default_ipv6", way_words[plan->default_ipv6], "dns",
+		addresses(view->dns, view->dns_count), "peers", peers, "verdicts",
+		counters(engine_verdicts(view->engine)));
 }

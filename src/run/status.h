@@ -26,6 +26,7 @@ struct status_peer {
 /**
  * struct status_view - what to show
  * @plan:     how the host is arranged for it; without addresses while a client has none
+ * @dns, @dns_count: name servers that are handed out (server), or were given (client)
  * @aead:     name of the back-end in use
  * @started:  when the tunnel was started
  * @describe: fills in @ret_peer; @context is its own
@@ -34,6 +35,8 @@ struct status_view {
 	const struct tunnel *tunnel;
 	const struct engine *engine;
 	const struct plan *plan;
+	const struct address *dns;
+	unsigned dns_count;
 	const char *aead;
 	struct instant started;
 	void (*describe)(void *context, const struct peer *peer, struct status_peer *ret_peer);

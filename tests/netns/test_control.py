@@ -70,6 +70,27 @@ def test_what_status_tells(pair):
     assert laptop["software"] == f"minivpn {seen_by_server['minivpn']}"
 
 
+@pytest.mark.parametrize("files, options, handed_out", [
+    ({"/etc/resolv.conf": "# x\nnameserver 192.0.2.53\nsearch a\n nameserver 2001:db8::53 # y\n"}, [],
+     ["192.0.2.53", "2001:db8::53"]),
+    ({"/etc/resolv.conf": "nameserver 127.0.0.53\n",
+      "/run/systemd/resolve/resolv.conf": "nameserver 192.0.2.54\n"}, [], ["192.0.2.54"]),
+    ({"/etc/resolv.conf": "nameserver 192.0.2.53\n"}, ["--dns", "192.0.2.1"], ["192.0.2.1"]),
+    ({"/etc/resolv.conf": "nameserver 192.0.2.53\n"}, ["--route", "10.0.0.0/8"], []),
+    ({"/etc/resolv.conf": "nameserver nonsense\nnameserver\n"}, [], []),
+])
+def test_name_servers_are_handed_out(hosts, tmp_path, files, options, handed_out):
+    """Those that the server asks itself, if everything goes through it and nothing else is said."""
+    client, server = hosts
+    for name, text in files.items():
+        server.path(name).parent.mkdir(parents=True, exist_ok=True)
+        server.path(name).write_text(text)
+    key = make_key(tmp_path, "laptop", "--endpoint", "192.0.2.1")
+    server.start("minivpn", "server", *options, key).wait_for_output("tunnel: up")
+    client.start("minivpn", "client", key).wait_for_output("tunnel: up")
+    assert status(server)[0]["dns"] == status(client)[0]["dns"] == handed_out
+
+
 def test_drops_have_their_cause(pair):
     """Packets from nowhere are counted by what is wrong with them, and the table says it in words."""
     client, server = pair
