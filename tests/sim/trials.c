@@ -68,11 +68,14 @@ static void used_up(struct world *world)
 	struct peer_snapshot before;
 
 	start_all(world);
-	world_run(world, 10 * NS_PER_S);
+	world_run(world, 2 * NS_PER_S);
 	before = machine_snapshot(&m[1], SERVER);
 	m[1].peer[SERVER]->current->out[0].next = REKEY_AFTER_PACKETS - 5;
 	send_packets(world, 1, SERVER, 20, 100);
-	world_run(world, NS_PER_S);
+	world_run(world, 2 * NS_PER_S);
+	if (handshakes(world, 1) != before.handshakes)
+		sim_fail(world, "a handshake without need within 5 s of the last");
+	world_run(world, 2 * NS_PER_S);
 	if (handshakes(world, 1) != before.handshakes + 1)
 		sim_fail(world, "2^31 packets and no rekey");
 

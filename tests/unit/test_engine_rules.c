@@ -4,6 +4,7 @@
  * to in-band messages, answer late, ask at the wrong moment.  Each test is a rule of docs/protocol.md.
  */
 #include "minivpn/engine.h"
+#include "minivpn/wire.h"
 
 #include "aead/backends.h"
 
@@ -207,9 +208,9 @@ static struct sent *last_sent(void)
 /* ---- the puppet ---------------------------------------------------------------------------- */
 
 /**
- * struct session_of_puppet - its half of a session
- * @spi:  on which it receives
- * @peer: on which the engine does
+ * struct half - its half of a session
+ * @spi:      on which it receives
+ * @peer_spi: on which the engine does
  */
 struct half {
 	uint32_t spi, peer_spi, sequence;
@@ -499,10 +500,7 @@ static void forgeries_wear_a_session_out(void **state)
 	(void)state;
 	bring_up_client(&h);
 	before = inits();
-	memcpy(forged,
-	       &(be32){ { (uint8_t)(h.peer_spi >> 24), (uint8_t)(h.peer_spi >> 16),
-			  (uint8_t)(h.peer_spi >> 8), (uint8_t)h.peer_spi } },
-	       4);
+	wire_put_u32(forged, h.peer_spi);
 	for (unsigned i = 0; i < FORGERIES; i++) {
 		assert_int_equal(inits(), before);
 		forged[7] = (uint8_t)(100 + i);
