@@ -232,6 +232,7 @@ struct challenge {
  */
 struct outreach {
 	struct peer *peer;
+	struct outreach *next, **link; /* among those of all peers */
 	struct endpoint to;
 	bool retried;
 	struct instant created;
@@ -357,6 +358,7 @@ struct engine {
 
 	struct spi_table spis;
 	struct allowed allowed;
+	struct outreach *outreach; /* of all peers */
 
 	uint8_t cookie_secret[2][32]; /* newest first */
 	struct instant cookie_secret_made;

@@ -45,6 +45,9 @@ static void outreach_drop(struct peer *peer, unsigned slot)
 		spi_remove(&peer->engine->spis, &o->spi[i]);
 	if (peer->newest == o)
 		peer->newest = NULL;
+	*o->link = o->next;
+	if (o->next)
+		o->next->link = o->link;
 	sodium_memzero(o, sizeof(*o));
 	hooks->release(hooks->shell, o);
 	peer->outreach[slot] = NULL;
@@ -76,28 +79,38 @@ void handshake_want(struct peer *peer, bool fault, struct instant now)
 }
 
 /* An empty slot for an Init; the oldest makes room. */
-static struct outreach *outreach_take(struct peer *peer, struct instant now)
+static unsigned outreach_slot(struct peer *peer)
 {
-	struct engine_hooks *hooks = &peer->engine->config.hooks;
-	unsigned slot = 0;
+	unsigned oldest = 0;
 
 	for (unsigned i = 0; i < OUTREACH_MAX; i++) {
-		if (!peer->outreach[i]) {
-			slot = i;
-			break;
-		}
-		if (peer->outreach[i]->created.ns < peer->outreach[slot]->created.ns)
-			slot = i;
+		if (!peer->outreach[i])
+			return i;
+		if (peer->outreach[i]->created.ns < peer->outreach[oldest]->created.ns)
+			oldest = i;
 	}
-	if (peer->outreach[slot])
-		outreach_drop(peer, slot);
-	peer->outreach[slot] = hooks->allocate(hooks->shell, sizeof(struct outreach));
-	if (peer->outreach[slot]) {
-		peer->outreach[slot]->peer = peer;
-		peer->outreach[slot]->to = peer->endpoint;
-		peer->outreach[slot]->created = now;
-	}
-	return peer->outreach[slot];
+	outreach_drop(peer, oldest);
+	return oldest;
+}
+
+static struct outreach *outreach_create(struct peer *peer, struct instant now)
+{
+	struct engine *engine = peer->engine;
+	struct engine_hooks *hooks = &engine->config.hooks;
+	struct outreach *o = hooks->allocate(hooks->shell, sizeof(*o));
+
+	if (!o)
+		return NULL;
+	o->peer = peer;
+	o->to = peer->endpoint;
+	o->created = now;
+	o->next = engine->outreach;
+	o->link = &engine->outreach;
+	if (o->next)
+		o->next->link = &o->next;
+	engine->outreach = o;
+	peer->outreach[outreach_slot(peer)] = o;
+	return o;
 }
 
 static const struct cookie *cookie_for(const struct peer *peer, struct instant now)
@@ -112,10 +125,11 @@ static const struct cookie *cookie_for(const struct peer *peer, struct instant n
 static void init_begin(struct peer *peer, const struct schedule *schedule, struct instant now)
 {
 	struct engine *engine = peer->engine;
-	struct outreach *o = outreach_take(peer, now);
+	struct outreach *o = outreach_create(peer, now);
 	uint8_t secret[EPHEMERAL_BYTES];
 
 	if (!o) {
+		peer->newest = NULL; /* nothing more to send until the next attempt */
 		peer_count(engine, peer, VERDICT_NO_MEMORY);
 		return;
 	}
@@ -267,18 +281,6 @@ enum verdict initiator_response(struct engine *engine, const uint8_t *message, s
 	return VERDICT_CONSUMED;
 }
 
-/* The Init of @peer that a message with this hint answers. */
-static struct outreach *outreach_hinted(struct peer *peer, const uint8_t *hint)
-{
-	for (unsigned i = 0; i < OUTREACH_MAX; i++) {
-		struct outreach *o = peer->outreach[i];
-
-		if (o && memcmp(init_hint(o->message), hint, HINT_BYTES) == 0)
-			return o;
-	}
-	return NULL;
-}
-
 static enum verdict retry_take(struct outreach *o, const uint8_t *message, struct instant now)
 {
 	struct peer *peer = o->peer;
@@ -301,13 +303,11 @@ static enum verdict retry_take(struct outreach *o, const uint8_t *message, struc
 enum verdict initiator_retry(struct engine *engine, const uint8_t *message, struct peer **ret_peer,
 			     struct instant now)
 {
-	for (struct peer *peer = engine->first; peer; peer = peer->next) {
-		struct outreach *o = outreach_hinted(peer, init_hint(message));
-
-		if (o) {
-			*ret_peer = peer;
-			return retry_take(o, message, now);
-		}
+	for (struct outreach *o = engine->outreach; o; o = o->next) {
+		if (memcmp(init_hint(o->message), init_hint(message), HINT_BYTES) != 0)
+			continue;
+		*ret_peer = o->peer;
+		return retry_take(o, message, now);
 	}
 	return VERDICT_STALE_RESPONSE;
 }

@@ -221,6 +221,8 @@ static void no_memory(struct world *world)
 	world->watch.allocations_to_fail = 3;
 	for (unsigned i = 0; i < 40; i++) {
 		world_run(world, world_below(world, 200) * NS_PER_S);
+		machine_move(&world->machine[1], false);
+		world_run(world, world_below(world, 30000) * NS_PER_MS);
 		machine_kill(&world->machine[i % 2]);
 		machine_start(&world->machine[i % 2]);
 	}
