@@ -69,15 +69,19 @@ static void hook_random(void *shell, uint8_t *ret_bytes, size_t n)
 	randombytes_buf(ret_bytes, n);
 }
 
+/* As a table of the kernel's zeroed pages, since an engine asks for more than it touches; the pointer
+ * to free stands before what is handed out. */
 static void *hook_allocate(void *shell, size_t bytes)
 {
-	size_t whole = (bytes + 63) / 64 * 64;
-	void *memory = aligned_alloc(64, whole);
+	enum { ALIGN = 64 };
+	uint8_t *all = calloc(1, bytes + 2 * ALIGN), *memory;
 
-	if (memory)
-		memset(memory, 0, whole);
+	if (!all)
+		return NULL;
+	memory = all + ALIGN + (ALIGN - (uintptr_t)all % ALIGN) % ALIGN;
+	memcpy(memory - sizeof(all), &all, sizeof(all));
 	if (shell == &hub.server)
-		hub.allocated += whole;
+		hub.allocated += bytes;
 	return memory;
 }
 
@@ -85,8 +89,13 @@ static void *hook_allocate(void *shell, size_t bytes)
  * back anything but handshakes. */
 static void hook_release(void *shell, void *memory)
 {
+	void *all;
+
 	(void)shell;
-	free(memory);
+	if (!memory)
+		return;
+	memcpy(&all, (uint8_t *)memory - sizeof(all), sizeof(all));
+	free(all);
 }
 
 static void hook_transmit(void *shell, const struct transmission *datagram)
