@@ -25,13 +25,20 @@ static int be_child(int (*work)(void *context, void *result), void *context, siz
 	return fflush(stdout) == 0 ? status : EXIT_FAILURE;
 }
 
+/* Return: its wait status. */
 static int wait_for(pid_t child)
 {
-	int status;
+	int status = 0;
 
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
-			return EXIT_FAILURE;
+			return W_EXITCODE(EXIT_FAILURE, 0);
+	return status;
+}
+
+/* Return: the exit status that a wait status comes to. */
+static int explain(int status)
+{
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
 	say("ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -41,9 +48,9 @@ static int wait_for(pid_t child)
 int apart_run(int (*work)(void *context, void *result), void *context, void *ret_result,
 	      size_t bytes)
 {
-	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
+	sigset_t interrupt, before;
 	char result[PIPE_BUF];
-	int ends[2], status;
+	int ends[2], status = 0;
 	pid_t child;
 
 	if (bytes > sizeof(result) || pipe2(ends, O_CLOEXEC) < 0) {
@@ -51,13 +58,20 @@ int apart_run(int (*work)(void *context, void *result), void *context, void *ret
 		return EXIT_FAILURE;
 	}
 	fflush(NULL); /* or what is buffered would be printed twice */
+	sigemptyset(&interrupt);
+	sigaddset(&interrupt, SIGINT);
+	sigprocmask(SIG_BLOCK, &interrupt, &before);
 	child = fork();
-	if (child == 0)
+	if (child == 0) {
+		sigprocmask(SIG_SETMASK, &before, NULL);
 		_exit(be_child(work, context, bytes, ends[1]));
+	}
 	close(ends[1]);
-	sigaction(SIGINT, &ignore, &before);
-	status = child < 0 ? EXIT_FAILURE : wait_for(child);
-	sigaction(SIGINT, &before, NULL);
+	if (child > 0)
+		status = wait_for(child);
+	/* A Ctrl-C of meanwhile takes effect here, even if it came too late for the child. */
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	status = child > 0 ? explain(status) : EXIT_FAILURE;
 	if (child < 0)
 		say("cannot start a process: %s", strerror(errno));
 	if (status == 0 && read(ends[0], result, bytes) != (ssize_t)bytes)

@@ -15,7 +15,7 @@
  * @ret_result: what it filled in, if its status is 0
  * @bytes:      of the result, at most PIPE_BUF; it holds no pointer and no secret
  *
- * Ctrl-C is left to the child meanwhile.
+ * Ctrl-C is left to the child meanwhile, and ends this process when the child has ended.
  *
  * Return: the child's exit status, or 1 if it died (and that has been said)
  */

@@ -369,13 +369,16 @@ int keeper_run(const struct household *household)
 			    .orders = { { -1, -1 } },
 			    .names = { { -1, -1 } } };
 
-	if (!claim(&k))
-		return 1;
-	look_at_foreign_firewalls(household);
+	/* Before there is anything that a signal would leave behind. */
 	block_signals(&k);
-	if (!run(&k))
+	if (claim(&k)) {
+		look_at_foreign_firewalls(household);
+		if (!run(&k))
+			k.status = 1;
+		state_remove(household->limits.interface);
+	} else {
 		k.status = 1;
-	state_remove(household->limits.interface);
+	}
 	close_lines(&k);
 	sigprocmask(SIG_SETMASK, &k.before, NULL);
 	return k.status;
