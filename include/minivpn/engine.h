@@ -313,6 +313,26 @@ struct peer *engine_peer_next(const struct engine *engine, const struct peer *af
 void engine_snapshot(const struct engine *engine, const struct peer *peer,
 		     struct peer_snapshot *ret_snapshot);
 
+/**
+ * struct engine_sa - an SA as somebody needs it who is to open a capture
+ * @inbound: do we receive on it?
+ * @key:     secret
+ * @remote:  where the peer is, and our own address if that is known
+ */
+struct engine_sa {
+	uint32_t spi;
+	bool inbound;
+	const struct sa_key *key;
+	const struct endpoint *remote;
+};
+
+/**
+ * engine_keylog() - show the keys of every SA of a peer, on an explicit wish of who owns the machine
+ * @each: keeps no pointer of what it is shown
+ */
+void engine_keylog(const struct peer *peer, void (*each)(void *context, const struct engine_sa *sa),
+		   void *context);
+
 /** engine_verdicts() - counters over all peers, and of what belongs to none */
 const struct verdicts *engine_verdicts(const struct engine *engine);
 

@@ -7,6 +7,7 @@ int command_server(int argc, char *argv[]);
 int command_client(int argc, char *argv[]);
 int command_status(int argc, char *argv[]);
 int command_down(int argc, char *argv[]);
+int command_keylog(int argc, char *argv[]);
 int command_invite(int argc, char *argv[]);
 int command_list(int argc, char *argv[]);
 int command_remove(int argc, char *argv[]);

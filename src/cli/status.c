@@ -2,6 +2,8 @@
 /* `minivpn status`: what a running tunnel says of itself (run/status.h), as a table or as it is. */
 #include "cli/commands.h"
 #include "cli/instances.h"
+#include "cli/prometheus.h"
+#include "cli/rates.h"
 #include "cli/say.h"
 #include "minivpn/verdict.h"
 #include "run/control.h"
@@ -12,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { WORDS_BYTES = 48 };
 
@@ -98,8 +102,19 @@ static void print_list(const json_t *list)
 
 /* ---- The table ---- */
 
+/* "2026-11-22 03:15:59", so many seconds ago */
+static const char *since(double seconds, char ret_text[WORDS_BYTES])
+{
+	time_t then = time(NULL) - (time_t)seconds;
+	struct tm parts;
+
+	localtime_r(&then, &parts);
+	strftime(ret_text, WORDS_BYTES, "%Y-%m-%d %H:%M:%S", &parts);
+	return ret_text;
+}
+
 /* @name: what to call it: on a client there is only the server */
-static void print_peer(const json_t *peer, const char *name)
+static void print_peer(const char *interface, const json_t *peer, const char *name)
 {
 	bool up = json_is_true(json_object_get(peer, "up"));
 	const char *endpoint = text_of(peer, "endpoint");
@@ -107,13 +122,20 @@ static void print_peer(const json_t *peer, const char *name)
 
 	printf("\n  ");
 	print_clean(name);
-	printf("  %s", up ? "up " : "down");
-	fputs(up ? ago(peer, "up_s", "", a) : "", stdout);
+	printf("%s  %s", json_is_true(json_object_get(peer, "old_key")) ? " (old key)" : "",
+	       up ? "up " : "down");
+	if (up)
+		printf("%s, since %s", ago(peer, "up_s", "", a),
+		       since(json_number_value(json_object_get(peer, "up_s")), b));
 	printf("%s", *endpoint ? ", at " : "");
 	print_clean(endpoint);
 	if (json_array_size(json_object_get(peer, "addresses")) > 0) {
 		printf("\n    addresses  ");
 		print_list(json_object_get(peer, "addresses"));
+	}
+	if (json_array_size(json_object_get(peer, "networks")) > 0) {
+		printf("\n    networks   ");
+		print_list(json_object_get(peer, "networks"));
 	}
 	printf("\n    handshake  %s", ago(peer, "last_handshake_s", "never", a));
 	printf("%s, heard %s", number_of(peer, "handshakes") ? " ago" : "",
@@ -125,6 +147,7 @@ static void print_peer(const json_t *peer, const char *name)
 	       " bytes each\n",
 	       bytes(number_of(peer, "bytes_out"), a), number_of(peer, "packets_out"),
 	       number_of(peer, "inner_mtu"));
+	rates_print(interface, peer);
 	if (*text_of(peer, "software")) {
 		printf("    runs       ");
 		print_clean(text_of(peer, "software"));
@@ -188,7 +211,8 @@ static void print_tunnel(const json_t *tunnel)
 	putchar('\n');
 	for (size_t i = 0; i < json_array_size(peers); i++) {
 		peer = json_array_get(peers, i);
-		print_peer(peer, is_client ? "server" : text_of(peer, "name"));
+		print_peer(text_of(tunnel, "interface"), peer,
+			   is_client ? "server" : text_of(peer, "name"));
 	}
 	print_drops(json_object_get(tunnel, "verdicts"));
 }
@@ -207,9 +231,11 @@ static int ask(const char *name, json_t **ret_reply)
 	return EXIT_FAILURE;
 }
 
-static int print_all(const struct instances *instances, bool as_json)
+enum form { FORM_TABLE, FORM_JSON, FORM_PROMETHEUS };
+
+static int ask_all(const struct instances *instances, json_t **ret_tunnels)
 {
-	json_t *tunnels = json_array(), *reply, *whole;
+	json_t *tunnels = json_array(), *reply;
 	int r = 0;
 
 	for (unsigned n = 0; n < instances->count; n++) {
@@ -218,45 +244,112 @@ static int print_all(const struct instances *instances, bool as_json)
 		else
 			r = EXIT_FAILURE;
 	}
-	if (as_json) {
-		whole = json_pack("{s:s, s:O}", "minivpn", MINIVPN_VERSION, "tunnels", tunnels);
-		json_dumpf(whole, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(whole);
-	} else {
-		for (size_t i = 0; i < json_array_size(tunnels); i++) {
-			fputs(i ? "\n" : "", stdout);
-			print_tunnel(json_array_get(tunnels, i));
-		}
+	*ret_tunnels = tunnels;
+	return r;
+}
+
+static void print_json(json_t *tunnels)
+{
+	json_t *whole = json_pack("{s:s, s:O}", "minivpn", MINIVPN_VERSION, "tunnels", tunnels);
+
+	json_dumpf(whole, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(whole);
+}
+
+static void print_table(const json_t *tunnels)
+{
+	for (size_t i = 0; i < json_array_size(tunnels); i++) {
+		fputs(i ? "\n" : "", stdout);
+		print_tunnel(json_array_get(tunnels, i));
+	}
+}
+
+static int print_all(const struct instances *instances, enum form form)
+{
+	json_t *tunnels;
+	int r = ask_all(instances, &tunnels);
+
+	switch (form) {
+	case FORM_TABLE:
+		print_table(tunnels);
+		break;
+	case FORM_JSON:
+		print_json(tunnels);
+		break;
+	case FORM_PROMETHEUS:
+		prometheus_print(tunnels, stdout);
+		break;
 	}
 	json_decref(tunnels);
 	return fflush(stdout) == 0 ? r : EXIT_FAILURE;
 }
 
+/* Until it is interrupted, or the tunnels are gone. */
+static int watch(const struct instances *instances)
+{
+	bool terminal = isatty(STDOUT_FILENO);
+	json_t *tunnels;
+	int r = 0;
+
+	while (r == 0) {
+		r = ask_all(instances, &tunnels);
+		rates_take(tunnels);
+		fputs(terminal ? "\033[H\033[2J" : "", stdout);
+		print_table(tunnels);
+		json_decref(tunnels);
+		if (fflush(stdout) != 0)
+			return EXIT_FAILURE;
+		sleep(1);
+	}
+	return r;
+}
+
+static const char usage[] =
+	"usage: minivpn status [--json|--prometheus|--watch] [NAME]\n"
+	"Shows the tunnel whose interface is NAME, or all that run.\n"
+	"  -w, --watch       again every second, with rates and how they went\n"
+	"  -j, --json        for programs: {\"minivpn\": VERSION, \"tunnels\": [...]}\n"
+	"  -p, --prometheus  for Prometheus, in its text format\n";
+
 int command_status(int argc, char *argv[])
 {
-	static const struct option flags[] = { { "json", no_argument, NULL, 'j' },
+	static const struct option flags[] = { { "watch", no_argument, NULL, 'w' },
+					       { "json", no_argument, NULL, 'j' },
+					       { "prometheus", no_argument, NULL, 'p' },
 					       { "help", no_argument, NULL, 'h' },
 					       { 0 } };
+	enum form form = FORM_TABLE;
 	struct instances meant;
-	bool as_json = false;
+	bool watching = false;
 	int flag, r;
 
 	opterr = 0;
-	while ((flag = getopt_long(argc, argv, "jh", flags, NULL)) != -1) {
-		if (flag == 'j') {
-			as_json = true;
-		} else if (flag == 'h') {
-			puts("usage: minivpn status [--json] [NAME]\n"
-			     "Shows the tunnel whose interface is NAME, or all that run.\n"
-			     "  -j, --json   for programs: {\"minivpn\": VERSION, \"tunnels\": "
-			     "[...]}");
+	while ((flag = getopt_long(argc, argv, "wjph", flags, NULL)) != -1) {
+		switch (flag) {
+		case 'w':
+			watching = true;
+			break;
+		case 'j':
+			form = FORM_JSON;
+			break;
+		case 'p':
+			form = FORM_PROMETHEUS;
+			break;
+		case 'h':
+			fputs(usage, stdout);
 			return EXIT_SUCCESS;
-		} else {
+		default:
 			say("%s: no such option (minivpn status --help)", argv[optind - 1]);
 			return EXIT_USAGE;
 		}
 	}
+	if (watching && form != FORM_TABLE) {
+		say("--watch goes with neither --json nor --prometheus");
+		return EXIT_USAGE;
+	}
 	r = instances_meant(argc - optind, argv + optind, &meant);
-	return r < 0 ? print_all(&meant, as_json) : r;
+	if (r >= 0)
+		return r;
+	return watching ? watch(&meant) : print_all(&meant, form);
 }

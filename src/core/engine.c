@@ -758,6 +758,29 @@ void engine_snapshot(const struct engine *engine, const struct peer *peer,
 	memcpy(ret_snapshot->software, peer->software, sizeof(peer->software));
 }
 
+static void show_session(const struct session *session,
+			 void (*each)(void *context, const struct engine_sa *sa), void *context)
+{
+	const struct endpoint *remote = &session->peer->endpoint;
+
+	for (unsigned i = 0; i < session->in_count; i++)
+		each(context, &(struct engine_sa){ session->in[i].entry.spi, true,
+						   &session->in[i].key, remote });
+	for (unsigned i = 0; i < session->out_count; i++)
+		each(context, &(struct engine_sa){ session->out[i].spi, false, &session->out[i].key,
+						   remote });
+}
+
+void engine_keylog(const struct peer *peer, void (*each)(void *context, const struct engine_sa *sa),
+		   void *context)
+{
+	if (peer->current)
+		show_session(peer->current, each, context);
+	for (unsigned i = 0; i < OLD_MAX; i++)
+		if (peer->old[i])
+			show_session(peer->old[i], each, context);
+}
+
 const struct verdicts *engine_verdicts(const struct engine *engine)
 {
 	return &engine->verdicts;

@@ -5,6 +5,7 @@
 #include "io/clock.h"
 #include "run/status.h"
 
+#include <sodium.h>
 #include <string.h>
 
 static void describe(void *context, const struct peer *peer, struct status_peer *ret_peer)
@@ -64,6 +65,38 @@ static json_t *answer_down(struct network *network)
 	return json_pack("{s:b}", "stopping", 1);
 }
 
+/* The capture may have been made on either side of a NAT, so that only the remote address that we see
+ * is sure; our own counts where it is known. */
+static void add_sa(void *list, const struct engine_sa *sa)
+{
+	char local[ADDRESS_TEXT_BYTES] = "*", remote[ADDRESS_TEXT_BYTES] = "*";
+	char key[2 * sizeof(*sa->key) + 1];
+	bool ipv6 = !address_is_none(&sa->remote->remote) && !address_is_ipv4(&sa->remote->remote);
+
+	if (!address_is_none(&sa->remote->local))
+		address_print(&sa->remote->local, local);
+	if (!address_is_none(&sa->remote->remote))
+		address_print(&sa->remote->remote, remote);
+	sodium_bin2hex(key, sizeof(key), (const uint8_t *)sa->key, sizeof(*sa->key));
+	json_array_append_new(list, json_pack("{s:I, s:s, s:b, s:s, s:s}", "spi",
+					      (json_int_t)sa->spi, "key", key, "ipv6", ipv6,
+					      "source", sa->inbound ? remote : local, "destination",
+					      sa->inbound ? local : remote));
+	sodium_memzero(key, sizeof(key));
+}
+
+static json_t *answer_keylog(struct network *network)
+{
+	const struct engine *engine = worker_engine(network->worker);
+	json_t *list = json_array();
+
+	log_warning("tunnel: the keys of all sessions were asked for by root and shown");
+	for (const struct peer *peer = engine_peer_next(engine, NULL); peer;
+	     peer = engine_peer_next(engine, peer))
+		engine_keylog(peer, add_sa, list);
+	return json_pack("{s:o}", "sas", list);
+}
+
 json_t *requests_answer(void *context, const char *request, int passed)
 {
 	struct network *network = context;
@@ -74,6 +107,8 @@ json_t *requests_answer(void *context, const char *request, int passed)
 		return answer_down(network);
 	if (strcmp(request, "about") == 0)
 		return answer_about(network);
+	if (strcmp(request, "keylog") == 0)
+		return answer_keylog(network);
 	if (strcmp(request, "reload") == 0)
 		return reload_keys(network, passed);
 	return NULL;

@@ -46,7 +46,7 @@ static json_t *peer_json(const struct status_view *view, const struct peer *peer
 	view->describe(view->context, peer, &known);
 	return json_pack(
 		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:s, s:o}",
+		"s:s, s:o, s:b, s:o}",
 		"name", known.key->name, "endpoint",
 		endpoint_is_none(&s.endpoint) ? json_null()
 					      : json_string(shown_endpoint(&s.endpoint)),
@@ -57,7 +57,8 @@ static json_t *peer_json(const struct status_view *view, const struct peer *peer
 		s.path_proven, "spi", (json_int_t)s.session_spi, "staged", (json_int_t)s.staged,
 		"packets_in", (json_int_t)s.packets_in, "bytes_in", (json_int_t)s.bytes_in,
 		"packets_out", (json_int_t)s.packets_out, "bytes_out", (json_int_t)s.bytes_out,
-		"software", s.software, "verdicts", counters(&s.verdicts));
+		"software", s.software, "verdicts", counters(&s.verdicts), "old_key", known.old,
+		"networks", status_prefixes(known.key->network, known.key->network_count));
 }
 
 /* Where packets go that no more special route takes. */

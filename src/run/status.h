@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A running tunnel as JSON, for `minivpn status`.  Times are seconds before now, so that they need no
+ * A running tunnel as JSON, for `minivpn status`: docs/status.schema.json says what is in it, and what
+ * is in it stays.  Times are seconds before now, so that they need no
  * clock to be understood.  A verdict that never happened is absent.
  */
 #ifndef RUN_STATUS_H

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The status of tunnels in Prometheus' text format, names and units by its conventions. */
+#ifndef CLI_PROMETHEUS_H
+#define CLI_PROMETHEUS_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+/** prometheus_print() - @tunnels is a list of replies to "status" (run/status.h) */
+void prometheus_print(const json_t *tunnels, FILE *out);
+
+#endif
