@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All suites of tests, one after the other, and one line that sums them up (run by tests/run).
+"""All suites of tests, two at a time, and one line that sums them up (run by tests/run).
 
 Each suite is a function that takes a Run and returns its Results.  A build is a suite as well: it
 passes or fails.  What a suite prints goes into a log; only what failed is shown.
@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -47,6 +49,7 @@ class Run:
 
     def __init__(self, options):
         self.options = options
+        self.telling = threading.Lock()     # held by who prints, or adds to the sum
         self.logs = BUILD / "logs"
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(parents=True)
@@ -237,20 +240,49 @@ def _c_files():
             for path in sorted((SOURCE / folder).rglob("*.[ch]"))]
 
 
-def suites(options):
-    """The list of (title, function) that the options ask for."""
-    everything = [("build, gcc", lambda run: build(run, "gcc", "gcc")),
-                  ("unit tests", lambda run: unit(run, "gcc")),
-                  ("end to end", lambda run: end_to_end(run, "gcc"))]
+def lanes(options):
+    """The suites that the options ask for, as lists of (title, function).
+
+    A lane goes from one suite to the next; the lanes go side by side.  In the first one time
+    matters, so the others are nice to it.  A build that fails ends its lane.
+    """
+    first = [("build, gcc", lambda run: build(run, "gcc", "gcc")),
+             ("unit tests", lambda run: unit(run, "gcc")),
+             ("end to end", lambda run: end_to_end(run, "gcc"))]
     if options.pattern:
-        return everything
-    everything += [("clang-format", formatting),
-                   ("build, clang", lambda run: build(run, "clang", "clang"))]
-    if options.quick:
-        return everything
-    return everything + [("clang-tidy", tidy), ("sanitizers", sanitized),
-                         ("arm64", lambda run: other_processor(run, "arm64")),
-                         ("s390x, big-endian", lambda run: other_processor(run, "s390x"))]
+        return [first]
+    second = [("clang-format", formatting),
+              ("build, clang", lambda run: build(run, "clang", "clang"))]
+    if not options.quick:
+        first.append(("sanitizers", sanitized))
+        second += [("clang-tidy", tidy),
+                   ("arm64", lambda run: other_processor(run, "arm64")),
+                   ("s390x, big-endian", lambda run: other_processor(run, "s390x"))]
+    return [first, second]
+
+
+def follow(run, lane, total, nice):
+    """Run the suites of a lane; add what they find to @total, and tell it."""
+    # On Linux this is the thread's own, and that of what it starts.
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+    for title, suite in lane:
+        started = time.monotonic()
+        try:
+            results = suite(run)
+        except Exception:       # a suite that breaks has failed; the others go on
+            results = Results.one(title, traceback.format_exc())
+        told = f"{title}: {results.passed} passed, {len(results.failed)} failed"
+        told += f", {len(results.skipped)} skipped" if results.skipped else ""
+        told += f"  ({time.monotonic() - started:.0f} s)"
+        for failure in results.failed:
+            told += "\n\n  FAILED " + failure.replace("\n", "\n    ") + "\n"
+        for skip in results.skipped:
+            told += f"\n  skipped {skip}"
+        with run.telling:
+            print(told, flush=True)
+            _add(total, results)
+        if "build" in title and results.failed:
+            break
 
 
 def _add(sum_of, results):
@@ -275,7 +307,7 @@ def main():
     parser = argparse.ArgumentParser(
         prog="tests/run", description="Builds minivpn and runs its tests.")
     parser.add_argument("--quick", action="store_true",
-                        help="without clang-tidy and without the sanitizers")
+                        help="without clang-tidy, sanitizers and other processors")
     parser.add_argument("--long", action="store_true", help="with the long campaigns")
     parser.add_argument("pattern", nargs="?",
                         help="only tests whose name contains this, in one build")
@@ -283,21 +315,12 @@ def main():
 
     run = Run(options)
     total = Results()
-    for title, suite in suites(options):
-        started = time.monotonic()
-        print(f"{title} ... ", end="", flush=True)
-        results = suite(run)
-        counts = f"{results.passed} passed, {len(results.failed)} failed"
-        counts += f", {len(results.skipped)} skipped" if results.skipped else ""
-        print(f"{counts}  ({time.monotonic() - started:.0f} s)", flush=True)
-        for failure in results.failed:
-            print("\n  FAILED " + failure.replace("\n", "\n    ") + "\n")
-        for skip in results.skipped:
-            print(f"  skipped {skip}")
-        _add(total, results)
-        if title.startswith("build") and results.failed:
-            break
-
+    walkers = [threading.Thread(target=follow, args=(run, lane, total, 19 if number else 0))
+               for number, lane in enumerate(lanes(options))]
+    for walker in walkers:
+        walker.start()
+    for walker in walkers:
+        walker.join()
     print(f"\n{total.passed} passed, {len(total.failed)} failed" +
           (f", {len(total.skipped)} skipped" if total.skipped else ""))
     return 1 if total.failed or not total.passed else 0
