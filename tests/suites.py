@@ -169,7 +169,8 @@ def _as_root():
 def sanitized(run):
     """Everything under AddressSanitizer and UBSan.  Any report fails the run, whoever wrote it."""
     kind = "sanitized"
-    results = build(run, kind, "gcc", "-Db_sanitize=address,undefined", "-Db_lundef=false")
+    results = build(run, kind, "gcc", "-Doptimization=1",
+                    "-Db_sanitize=address,undefined", "-Db_lundef=false")
     if results.failed:
         return results
     reports = Path(tempfile.mkdtemp(prefix="minivpn-sanitizers-"))
@@ -252,7 +253,7 @@ def lanes(options):
     if options.pattern:
         return [first]
     second = [("clang-format", formatting),
-              ("build, clang", lambda run: build(run, "clang", "clang"))]
+              ("build, clang", lambda run: build(run, "clang", "clang", "-Doptimization=0"))]
     if not options.quick:
         first.append(("sanitizers", sanitized))
         second += [("clang-tidy", tidy),
@@ -315,7 +316,7 @@ def main():
 
     run = Run(options)
     total = Results()
-    walkers = [threading.Thread(target=follow, args=(run, lane, total, 19 if number else 0))
+    walkers = [threading.Thread(target=follow, args=(run, lane, total, 10 if number else 0))
                for number, lane in enumerate(lanes(options))]
     for walker in walkers:
         walker.start()
