@@ -242,16 +242,25 @@ static void try_address(struct network *network, struct instant now)
 			     address, now);
 }
 
+static void note_resolver_gone(struct network *network)
+{
+	loop_forget(&network->loop, network->contact.resolver.fd);
+	if (network->contact.count > 0) {
+		log_warning(
+			"tunnel: the resolver is gone: going on with the addresses that are known");
+		return;
+	}
+	log_error("tunnel: the resolver is gone, and no address is known: leaving");
+	network->failed = true;
+}
+
 void news_resolved(struct network *network, struct instant now)
 {
 	bool first = network->contact.count == 0;
 	int result = contact_resolved(&network->contact, now);
 
 	if (result < 0) {
-		log_warning(
-			"tunnel: the resolver is gone: going on with the addresses that are known");
-		loop_forget(&network->loop, network->contact.resolver.fd);
-		network->failed |= first;
+		note_resolver_gone(network);
 	} else if (result > 0 && first) {
 		try_address(network, now);
 	} else if (network->contact.trouble == CONTACT_UNRESOLVED) {

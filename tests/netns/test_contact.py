@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """First contact that fails: what is said, how soon, how often, and that Ctrl-C ends it at once."""
 
+import os
 import signal
 import time
 
 import pytest
 
-from four_machines import INNER, KEY, OUTER
+from four_machines import INNER, KEY, OUTER, children
+from lab import wait_for
 
 
 def silent_name_server(world):
@@ -80,3 +82,20 @@ def test_both_addresses_are_named_when_it_is_up(world):
     for daemon, addresses in ((server, r"10\.77\.0\.1/24, fd77::1/64"),
                               (client, r"10\.77\.0\.2/24, fd77::2/64")):
         daemon.wait_for_output("up: minivpn0, " + addresses)
+
+
+@pytest.mark.parametrize("victim", ["keeper", "network", "steward", "resolve"])
+def test_nothing_stays_of_a_look_up_whoever_is_killed(world, victim):
+    """The resolver may be waiting for a name server, deep in somebody else's code."""
+    before = world.client.snapshot()
+    silent_name_server(world)
+    before["resolv.conf"] = world.client.path("/etc/resolv.conf").read_text().splitlines()
+    client = world.start_client(remote="vpn.example.org", up=False)
+    client.wait_for_output("still being looked up", timeout=4)
+    os.kill({"keeper": client.pid, **children(client)}[victim], signal.SIGKILL)
+    if victim == "resolve":
+        assert client.wait(1) == 1
+        assert "the resolver is gone, and no address is known: leaving" in client.output()
+    wait_for(lambda: not world.client.pids(), 1.0, "all of its processes to end")
+    assert "does not end" not in client.output()
+    world.client.assert_as_before(before)
