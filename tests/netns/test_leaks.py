@@ -181,3 +181,18 @@ def test_strict_reverse_path_checks_are_passed(world, outer):
     for address in INNER.values():
         assert world.client.ping(address).received == 3
     assert world.server.ping("10.77.0.2").received == 3
+
+
+@pytest.mark.parametrize("server", ["no route", "no IPv6"])
+def test_a_server_that_gives_ipv6_but_has_none_refuses_at_once(world, server):
+    if server == "no route":
+        world.server.ip("-6", "route", "del", "default")
+    else:
+        for device in ("all", "default"):
+            world.server.sysctl(f"net.ipv6.conf.{device}.disable_ipv6", 1)
+    world.start_server()
+    world.start_client()
+    with world.client.capture("eth0", "host 2001:db8:77::1") as wire:
+        assert is_refused_at_once(world.client, "2001:db8:77::1")
+    assert wire.count() == 0
+    assert world.client.ping(INNER["ipv4"]).received == 3

@@ -196,3 +196,24 @@ def test_debug_shows_a_line_a_packet(world):
     assert world.client.ping("10.77.0.1", count=1).received == 1
     client.wait_for_output(r"out: 10\.77\.0\.2 > 10\.77\.0\.1, icmp, 84 bytes, sequence \d+")
     client.wait_for_output(r"in: 10\.77\.0\.1 > 10\.77\.0\.2, icmp, 84 bytes, sequence \d+")
+
+
+def test_two_servers_on_one_machine_and_two_full_tunnels_on_another(world):
+    other = world.new_key("other", "--address", "10.78.0.2/24,fd78::2/64")
+    before = world.client.snapshot(), world.server.snapshot()
+    servers = [world.start_server(),
+               world.server.start("minivpn", "server", "-i", "other", "--local", ":4501", other)]
+    servers[1].wait_for_output("up: other")
+    first = world.start_client()
+    second = world.client.start("minivpn", "client", "-i", "other", "--remote", OUTER["ipv4"] + ":4501",
+                                other)
+    second.wait_for_output("up: other")
+    for address in ("10.77.0.1", "fd77::1", "10.78.0.1", "fd78::1", *INNER.values()):
+        assert world.client.ping(address).received == 3, address
+    assert first.stop() == 0
+    for address in ("10.78.0.1", "fd78::1", *INNER.values()):
+        assert world.client.ping(address).received == 3, address
+    for daemon in (second, *servers):
+        assert daemon.stop() == 0
+    world.client.assert_as_before(before[0])
+    world.server.assert_as_before(before[1])
