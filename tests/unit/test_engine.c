@@ -347,6 +347,32 @@ static void narrow_path_is_found_without_icmp(void **state)
 	assert_int_equal(s.inner_mtu, INNER_MTU_OVER_IPV4);
 }
 
+/* IPv6 asks for 1280 bytes of every path.  They pass, in an envelope that may be cut; more is told. */
+static void narrow_path_carries_the_least_of_ipv6(void **state)
+{
+	static uint8_t room[DATAGRAM_MAX];
+	uint8_t *packet = room + ENVELOPE_HEAD_BYTES;
+	struct outbound out = { .inner = packet, .inner_bytes = 1280 };
+
+	(void)state;
+	wire_limit = 1300;
+	pass(1700);
+	memcpy(packet, (uint8_t[]){ 0x60, 0, 0, 0, (1280 - 40) >> 8, (1280 - 40) & 0xff, 17, 64 },
+	       8);
+	packet[8] = packet[24] = 0xfd;
+	engine_outbound(client.engine, &out, 1, now);
+	assert_int_equal(out.verdict, VERDICT_CONSUMED);
+	pass(1);
+	assert_int_equal(server.delivered_bytes, 1280);
+
+	out.inner_bytes = 1281;
+	packet[5]++;
+	engine_outbound(client.engine, &out, 1, now);
+	assert_int_equal(out.verdict, VERDICT_TOO_BIG);
+	assert_int_equal(client.delivered[40], 2);
+	assert_int_equal(client.delivered[46] << 8 | client.delivered[47], 1280);
+}
+
 static void wrong_key_gets_silence(void **state)
 {
 	struct psk other = { { 9 } };
@@ -466,6 +492,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(moved_client_is_followed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(close_ends_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(narrow_path_is_found_without_icmp, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(narrow_path_carries_the_least_of_ipv6, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(wrong_key_gets_silence, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replayed_and_forged_packets_are_dropped, set_up,
