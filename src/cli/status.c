@@ -252,7 +252,7 @@ static void print_json(json_t *tunnels)
 {
 	json_t *whole = json_pack("{s:s, s:O}", "minivpn", MINIVPN_VERSION, "tunnels", tunnels);
 
-	json_dumpf(whole, stdout, JSON_INDENT(2));
+	json_dumpf(whole, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
 	putchar('\n');
 	json_decref(whole);
 }

@@ -143,7 +143,7 @@ static int prepare_reply(struct control *control, struct control_client *client)
 {
 	json_t *reply = reply_to(control, client);
 
-	client->reply = json_dumps(reply, JSON_COMPACT);
+	client->reply = json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(12));
 	json_decref(reply);
 	if (!client->reply)
 		return -ENOMEM;
