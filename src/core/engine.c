@@ -198,19 +198,20 @@ static bool tables_grow(struct engine *engine, size_t more_prefixes)
 
 	if (engine->peer_count == engine->heap_room) {
 		size_t room = engine->heap_room ? 2 * engine->heap_room : 16;
-		struct peer **heap = allocate(engine, room * sizeof(*heap));
+		struct peer **heap = allocate(engine, room * sizeof(struct peer *));
 
 		if (!heap)
 			return false;
 		if (engine->peer_count > 0)
-			memcpy(heap, engine->heap, engine->peer_count * sizeof(*heap));
+			memcpy(heap, engine->heap, engine->peer_count * sizeof(struct peer *));
 		release(engine, engine->heap);
 		engine->heap = heap;
 		engine->heap_room = room;
 	}
 	if (prefixes > engine->allowed.bucket_count) {
 		struct allowed_entry **before = engine->allowed.buckets;
-		struct allowed_entry **buckets = allocate(engine, prefixes * sizeof(*buckets));
+		struct allowed_entry **buckets =
+			allocate(engine, prefixes * sizeof(struct allowed_entry *));
 
 		if (!buckets)
 			return false;
@@ -219,7 +220,7 @@ static bool tables_grow(struct engine *engine, size_t more_prefixes)
 	}
 	if (spis > engine->spis.bucket_count) {
 		struct spi_entry **before = engine->spis.buckets;
-		struct spi_entry **buckets = allocate(engine, spis * sizeof(*buckets));
+		struct spi_entry **buckets = allocate(engine, spis * sizeof(struct spi_entry *));
 
 		if (!buckets)
 			return false;
@@ -662,9 +663,9 @@ static enum verdict payload_receive(struct engine *engine, struct inbound *d,
 }
 
 static enum verdict record_receive(struct engine *engine, struct inbound *d,
-				   const struct opening *opening, uint32_t spi, struct instant now)
+				   const struct opening *opening, struct instant now)
 {
-	struct sa_in *sa = sa_find(engine, spi);
+	struct sa_in *sa = sa_find(engine, spi_of(d));
 	struct session *session;
 	enum verdict verdict;
 	bool newest, promoted;
@@ -687,7 +688,7 @@ static enum verdict record_receive(struct engine *engine, struct inbound *d,
 	if (opening->verdict != VERDICT_PASS)
 		return opening->verdict;
 	verdict = payload_receive(engine, d, opening, session, promoted, now);
-	sa = sa_find(engine, spi); /* what was in it may have ended the session */
+	sa = sa_find(engine, spi_of(d)); /* what was in it may have ended the session */
 	if (sa)
 		elsewhere_packet(sa->session, newest, d->from, now);
 	return verdict;
@@ -697,13 +698,11 @@ static void inbound_batch(struct engine *engine, struct inbound *datagrams, size
 			  struct instant now)
 {
 	BATCH_STORAGE struct opening batch[ENGINE_BATCH];
-	BATCH_STORAGE uint32_t spis[ENGINE_BATCH];
 	size_t opened = 0, at = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		datagrams[i].verdict = inbound_prepare(engine, &datagrams[i], &batch[opened], now);
-		if (datagrams[i].verdict == VERDICT_PASS)
-			spis[opened++] = spi_of(&datagrams[i]);
+		opened += datagrams[i].verdict == VERDICT_PASS;
 	}
 	envelope_open(engine->config.aead, engine->config.aead_context, batch, opened);
 	for (size_t i = 0; i < n; i++) {
@@ -712,8 +711,7 @@ static void inbound_batch(struct engine *engine, struct inbound *datagrams, size
 		if (d->verdict == VERDICT_CONSUMED) {
 			d->verdict = control_receive(engine, d, now);
 		} else if (d->verdict == VERDICT_PASS) {
-			d->verdict = record_receive(engine, d, &batch[at], spis[at], now);
-			at++;
+			d->verdict = record_receive(engine, d, &batch[at++], now);
 		}
 		peer_count(engine, d->peer, d->verdict);
 	}

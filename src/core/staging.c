@@ -10,6 +10,7 @@
  */
 #include "engine_state.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { SLOTS = 1024 };
@@ -91,6 +92,7 @@ enum verdict staging_put(struct peer *peer, const uint8_t *packet, size_t bytes,
 		drop_first(engine->staged_oldest->peer, VERDICT_QUEUE_FULL);
 
 	s = engine->staged_free;
+	assert(s);
 	engine->staged_free = s->next;
 	s->since = now;
 	s->bytes = bytes;
