@@ -256,13 +256,16 @@ static void note_resolver_gone(struct network *network)
 
 void news_resolved(struct network *network, struct instant now)
 {
-	bool first = network->contact.count == 0;
+	const struct endpoint *tried = contact_address(&network->contact);
+	struct endpoint before = tried ? *tried : (struct endpoint){ 0 };
 	int result = contact_resolved(&network->contact, now);
 
 	if (result < 0) {
 		note_resolver_gone(network);
-	} else if (result > 0 && first) {
-		try_address(network, now);
+	} else if (result > 0) {
+		/* Not the first any more that the name leads to: no need to try in vain first. */
+		if (!endpoint_same_remote(contact_address(&network->contact), &before))
+			try_address(network, now);
 	} else if (network->contact.trouble == CONTACT_UNRESOLVED) {
 		say_trouble(network);
 	}

@@ -49,6 +49,7 @@ def both_up(world):
     return {"server": server, "client": client}, written_secret(world.key), raw_secret(world, world.key)
 
 
+@pytest.mark.unsanitized  # whose memory is mapped for terabytes
 def test_only_the_network_process_has_the_key_and_in_locked_memory(daemons):
     both, text, raw = daemons
     for daemon in both.values():
