@@ -190,6 +190,43 @@ static size_t power_of_two_from(size_t n)
 	return p;
 }
 
+static void hints_drop(struct engine *engine)
+{
+	struct hints *hints = &engine->hints;
+
+	if (hints->word[0])
+		sodium_memzero(hints->word[0], 2 * hints->room * sizeof(uint64_t));
+	release(engine, hints->word[0]);
+	release(engine, hints->owner);
+	*hints = (struct hints){ 0 };
+}
+
+/* Room for one more peer's hint key; what was there is moved. */
+static bool hints_grow(struct engine *engine)
+{
+	struct hints *hints = &engine->hints, larger = *hints;
+
+	if (hints->count < hints->room)
+		return true;
+	larger.room = hints->room ? 2 * hints->room : 2 * HINT_LANES;
+	larger.word[0] = allocate(engine, 2 * larger.room * sizeof(uint64_t));
+	larger.owner = allocate(engine, larger.room * sizeof(void *));
+	if (!larger.word[0] || !larger.owner) {
+		release(engine, larger.word[0]);
+		release(engine, larger.owner);
+		return false;
+	}
+	larger.word[1] = larger.word[0] + larger.room;
+	if (hints->count > 0) {
+		memcpy(larger.word[0], hints->word[0], hints->count * sizeof(uint64_t));
+		memcpy(larger.word[1], hints->word[1], hints->count * sizeof(uint64_t));
+		memcpy(larger.owner, hints->owner, hints->count * sizeof(void *));
+	}
+	hints_drop(engine);
+	*hints = larger;
+	return true;
+}
+
 /* Make room in the tables for one more peer; false without memory. */
 static bool tables_grow(struct engine *engine, size_t more_prefixes)
 {
@@ -207,6 +244,18 @@ static bool tables_grow(struct engine *engine, size_t more_prefixes)
 		release(engine, engine->heap);
 		engine->heap = heap;
 		engine->heap_room = room;
+	}
+	if (!hints_grow(engine))
+		return false;
+	if (engine->peer_count >= engine->near.bucket_count) {
+		struct peer **before = engine->near.buckets;
+		size_t count = 2 * engine->near.bucket_count;
+		struct peer **buckets = allocate(engine, count * sizeof(struct peer *));
+
+		if (!buckets)
+			return false;
+		near_rehash(engine, buckets, count);
+		release(engine, before);
 	}
 	if (prefixes > engine->allowed.bucket_count) {
 		struct allowed_entry **before = engine->allowed.buckets;
@@ -246,8 +295,10 @@ struct engine *engine_create(const struct engine_config *config, struct instant 
 	engine->spis.bucket_count = buckets;
 	allowed_init(&engine->allowed, allocate(engine, buckets * sizeof(struct allowed_entry *)),
 		     buckets);
-	if (!engine->scratch || !engine->spis.buckets || !engine->allowed.buckets ||
-	    !staging_prepare(engine)) {
+	engine->near.buckets = allocate(engine, buckets * sizeof(struct peer *));
+	engine->near.bucket_count = buckets;
+	if (!engine->near.buckets || !engine->scratch || !engine->spis.buckets ||
+	    !engine->allowed.buckets || !staging_prepare(engine)) {
 		engine_destroy(engine);
 		return NULL;
 	}
@@ -280,6 +331,8 @@ static void peer_destroy(struct peer *peer)
 	for (unsigned i = 0; i < peer->allowed_count; i++)
 		allowed_remove(&engine->allowed, &peer->allowed[i]);
 	release(engine, peer->allowed);
+	hints_remove(&engine->hints, peer);
+	near_take(peer);
 
 	if (peer->next)
 		peer->next->previous = peer->previous;
@@ -309,6 +362,8 @@ void engine_destroy(struct engine *engine)
 	release(engine, engine->staged_memory);
 	release(engine, engine->allowed.buckets);
 	release(engine, engine->spis.buckets);
+	release(engine, engine->near.buckets);
+	hints_drop(engine);
 	if (engine->scratch)
 		sodium_memzero(engine->scratch, engine->scratch_bytes);
 	release(engine, engine->scratch);
@@ -364,6 +419,8 @@ struct peer *engine_peer_add(struct engine *engine, const struct peer_config *co
 	peer->deadline = INSTANT_NEVER;
 	heap_put(engine, engine->peer_count++, peer);
 	own_prefixes(peer, config->allowed, config->allowed_count);
+	hints_add(&engine->hints, &peer->theirs.hint, peer);
+	near_put(peer);
 
 	/* A client always wants a session; a server that remembers where its client was calls it. */
 	peer->handshake_due = INSTANT_NEVER;
@@ -422,7 +479,9 @@ void engine_peer_endpoint(struct engine *engine, struct peer *peer, const struct
 {
 	(void)engine;
 	if (!endpoint_equal(&peer->endpoint, endpoint)) {
+		near_take(peer);
 		peer->endpoint = *endpoint;
+		near_put(peer);
 		path_forget(peer);
 		path_start(peer, now);
 	}

@@ -7,6 +7,8 @@
  *   session.c    one epoch of keys: its SAs; a peer's slots for sessions and how they move
  *   initiator.c  handshakes that we begin: attempts, retransmission, Retry, Response
  *   responder.c  handshakes that others begin: the Init, step by step
+ *   hints.c      whose key an Init was made with
+ *   near.c       which peers were last at an address
  *   liveness.c   Pings, keepalive, dead peers, rekeys by age: the timers of docs/protocol.md section 7
  *   elsewhere.c  two machines with one key
  *   roaming.c    which endpoint a server sends to (docs/protocol.md section 8)
@@ -25,6 +27,7 @@
 #ifndef CORE_ENGINE_STATE_H
 #define CORE_ENGINE_STATE_H
 
+#include "hints.h"
 #include "minivpn/allowed.h"
 #include "minivpn/engine.h"
 #include "minivpn/replay.h"
@@ -246,6 +249,7 @@ struct peer {
 	struct engine *engine;
 	void *tag;
 	struct peer *next, *previous;
+	struct peer *near_next; /* near.c */
 	size_t heap_at;
 	struct instant deadline;
 
@@ -346,6 +350,12 @@ struct staged {
 	uint8_t room[];
 };
 
+/** struct near - peers by the remote address of their endpoint; chains through peer->near_next */
+struct near {
+	struct peer **buckets;
+	size_t bucket_count;
+};
+
 struct engine {
 	struct engine_config config;
 	char software[SOFTWARE_BYTES];
@@ -359,6 +369,8 @@ struct engine {
 	struct spi_table spis;
 	struct allowed allowed;
 	struct outreach *outreach; /* of all peers */
+	struct hints hints;
+	struct near near;
 
 	uint8_t cookie_secret[2][32]; /* newest first */
 	struct instant cookie_secret_made;
@@ -464,6 +476,18 @@ void in_band_send_in(struct session *session, const struct in_band *message, siz
 /** in_band_receive() - a dummy packet verified in @session */
 enum verdict in_band_receive(struct session *session, const uint8_t *payload, size_t bytes,
 			     const struct endpoint *from, struct instant now);
+
+/* ---- near.c -------------------------------------------------------------------------------- */
+
+enum { NEAR_MAX = 32 }; /* so many peers at one address are tried before all */
+
+/* near_put() after peer->endpoint was set, near_take() before it is set to something else */
+void near_put(struct peer *peer);
+void near_take(struct peer *peer);
+void near_rehash(struct engine *engine, struct peer **buckets, size_t bucket_count);
+
+/** near_first() - peers that may be at @address: the first, then by near_next; compare each */
+struct peer *near_first(const struct engine *engine, const struct address *address);
 
 /* ---- roaming.c ----------------------------------------------------------------------------- */
 

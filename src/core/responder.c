@@ -305,14 +305,18 @@ static enum verdict take(struct peer *peer, const uint8_t *message, bool fresh,
 	return accept(peer, message, from, now);
 }
 
-enum verdict responder_init(struct engine *engine, const uint8_t *message,
-			    const struct endpoint *from, struct peer **ret_peer, struct instant now)
+/* First those who were last heard from there: nearly every Init renews a session. */
+static enum verdict take_from_near(struct engine *engine, const uint8_t *message, bool fresh,
+				   const struct endpoint *from, struct peer **ret_peer,
+				   struct instant now)
 {
-	bool fresh = is_fresh(engine, message, from, now);
+	struct peer *peer = near_first(engine, &from->remote);
 	enum verdict verdict = VERDICT_UNKNOWN_KEY;
 	uint8_t hint[HINT_BYTES];
 
-	for (struct peer *peer = engine->first; peer; peer = peer->next) {
+	for (unsigned i = 0; peer && i < NEAR_MAX; i++, peer = peer->near_next) {
+		if (!address_equal(&peer->endpoint.remote, &from->remote))
+			continue;
 		handshake_hint(&peer->theirs.hint, init_ephemeral(message), hint);
 		if (memcmp(hint, init_hint(message), HINT_BYTES) != 0)
 			continue;
@@ -321,6 +325,35 @@ enum verdict responder_init(struct engine *engine, const uint8_t *message,
 		if (verdict != VERDICT_FORGED)
 			break;
 	}
+	return verdict;
+}
+
+static enum verdict take_from_all(struct engine *engine, const uint8_t *message, bool fresh,
+				  const struct endpoint *from, struct peer **ret_peer,
+				  struct instant now)
+{
+	const struct hints *hints = &engine->hints;
+	enum verdict verdict = VERDICT_UNKNOWN_KEY;
+	size_t at = 0;
+
+	while ((at = hints_find(hints, at, init_ephemeral(message), init_hint(message))) <
+	       hints->count) {
+		*ret_peer = hints->owner[at++];
+		verdict = take(*ret_peer, message, fresh, from, now);
+		if (verdict != VERDICT_FORGED)
+			break;
+	}
+	return verdict;
+}
+
+enum verdict responder_init(struct engine *engine, const uint8_t *message,
+			    const struct endpoint *from, struct peer **ret_peer, struct instant now)
+{
+	bool fresh = is_fresh(engine, message, from, now);
+	enum verdict verdict = take_from_near(engine, message, fresh, from, ret_peer, now);
+
+	if (verdict == VERDICT_UNKNOWN_KEY || verdict == VERDICT_FORGED)
+		verdict = take_from_all(engine, message, fresh, from, ret_peer, now);
 	if (verdict == VERDICT_UNKNOWN_KEY)
 		engine->config.hooks.event(
 			engine->config.hooks.shell,

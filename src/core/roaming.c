@@ -30,7 +30,9 @@ void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct inst
 	promotions_end(peer);
 	if (endpoint_equal(&peer->endpoint, endpoint))
 		return;
+	near_take(peer);
 	peer->endpoint = *endpoint;
+	near_put(peer);
 	path_forget(peer);
 	peer_wake(peer, now);
 	peer_event(peer,
