@@ -25,7 +25,7 @@ JOBS = os.cpu_count() or 1
 
 # Tests and suites that qemu-user cannot run: it knows neither UDP's segmentation nor some of
 # netlink, and what the kernel does is not a question for it.  The simulation takes it minutes.
-NOT_EMULATED = {"udp", "worker", "netwatch", "tun", "assumptions", "sim"}
+NOT_EMULATED = {"udp", "udp_fallback", "worker", "netwatch", "tun", "assumptions", "sim"}
 
 C_FOLDERS = ("include", "src", "keys", "tools", "tests")
 
