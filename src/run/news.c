@@ -7,6 +7,7 @@
 #include "run/network_parts.h"
 
 #include "io/clock.h"
+#include "run/overlap.h"
 
 #include <string.h>
 
@@ -222,6 +223,8 @@ static void announce(struct network *network)
 		log_warning(
 			"tunnel: the server gives us no address: its key file for us has no line "
 			"'address = ...'");
+	if (!network->was_up)
+		overlap_warn(plan);
 	network->was_up = true;
 	notify_send(network->notify, "STATUS=connected");
 }

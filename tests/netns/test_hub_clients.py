@@ -68,3 +68,14 @@ def test_a_restart_is_no_second_machine(world):
     time.sleep(4)
     assert not re.search("two machines", server.output())
     assert alice.ping("10.9.0.1").received == 3 and client.running()
+
+
+def test_a_client_is_told_when_its_lan_bears_the_tunnel_s_addresses(world):
+    world.keygen("nobody")
+    world.start("--address", "10.9.0.1/24")
+    alice, bob = world.machine("alice"), world.machine("bob")
+    alice.ip("link", "add", "lan0", "type", "bridge")
+    alice.address("lan0", "10.9.0.200/24")
+    client = world.connect(alice, world.invite("alice"))
+    client.wait_for_output(r"its network 10\.9\.0\.0/24 overlaps 10\.9\.0\.0/24, which is reached by lan0")
+    assert "overlaps" not in world.connect(bob, world.invite("bob")).output()
