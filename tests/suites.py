@@ -130,7 +130,7 @@ def _count_unit(test, kind, results):
 def end_to_end(run, kind, *words, env=None):
     """The pytest suites, with the programs of one build."""
     report = run.logs / f"pytest-{kind}.xml"
-    command = ["/usr/bin/python3", "-m", "pytest", "-q", "tests", "-n", JOBS,
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", "tests", "-n", JOBS + 1,
                f"--junitxml={report}", *words]
     if run.options.long:
         command.append("--long")

@@ -8,6 +8,7 @@ shell script, which reports by lines that begin with "ok" or "not ok".  The proc
 ten times slower, so a script should wait for things to become true, not for times to pass.
 """
 
+import fcntl
 import gzip
 import os
 import re
@@ -77,21 +78,27 @@ class Kernel:
 
 def _unpacked():
     """Download Debian's package once and unpack it; the folder it is in."""
-    if not list(CACHE.glob("boot/vmlinuz-*")):
-        shutil.rmtree(CACHE, ignore_errors=True)
-        CACHE.mkdir(parents=True)
-        needed = subprocess.run(["apt-cache", "depends", PACKAGE], capture_output=True, text=True,
-                                check=False).stdout
-        real = re.search(r"Depends: (linux-image-\S+)", needed)
-        got = real and subprocess.run(["apt-get", "download", real.group(1)], cwd=CACHE,
-                                      capture_output=True, text=True, check=False)
-        if not got or got.returncode:
-            pytest.skip(f"needs the package {PACKAGE}, and cannot download it"
-                        f" ({got.stderr.strip() if got else 'apt does not know it'})")
-        package = next(CACHE.glob("*.deb"))
-        subprocess.run(["dpkg-deb", "-x", package, CACHE], check=True)
-        package.unlink()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:     # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (CACHE / "complete").exists():
+            _download(CACHE)
+            (CACHE / "complete").touch()
     return CACHE
+
+
+def _download(folder):
+    needed = subprocess.run(["apt-cache", "depends", PACKAGE], capture_output=True, text=True,
+                            check=False).stdout
+    real = re.search(r"Depends: (linux-image-\S+)", needed)
+    got = real and subprocess.run(["apt-get", "download", real.group(1)], cwd=folder,
+                                  capture_output=True, text=True, check=False)
+    if not got or got.returncode:
+        pytest.skip(f"needs the package {PACKAGE}, and cannot download it"
+                    f" ({got.stderr.strip() if got else 'apt does not know it'})")
+    package = next(folder.glob("*.deb"))
+    subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+    package.unlink()
 
 
 def boot(folder, script, programs, modules=NETWORK + FIREWALL, words="", timeout=120):
