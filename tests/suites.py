@@ -31,6 +31,9 @@ NOT_EMULATED = {"udp", "udp_fallback", "worker", "netwatch", "tun", "assumptions
 UNSANITIZED = ("vm", "architecture", "netns/test_contact.py", "netns/test_rekeying.py",
                "netns/test_roaming.py")
 
+# When more than this fails beside others, it is not because the computer was busy.
+SECOND_TRIES = 12
+
 C_FOLDERS = ("include", "src", "keys", "tools", "tests")
 
 
@@ -41,6 +44,7 @@ class Results:
         self.passed = passed
         self.failed = list(failed)      # texts, the test's name in the first line
         self.skipped = list(skipped)    # "name: reason"
+        self.again = []                 # names of those that were tried a second time, alone
 
     @staticmethod
     def one(name, trouble=None):
@@ -132,11 +136,31 @@ def _count_unit(test, kind, results):
 
 
 def end_to_end(run, kind, *words, env=None):
-    """The pytest suites, with the programs of one build."""
+    """The pytest suites, with the programs of one build.
+
+    Most tests wait most of the time, so they run side by side; many assert how soon something
+    happens.  What fails beside others is tried once more, alone, with the same bounds: a fault
+    fails again, a computer that was too busy does not.  Whoever needed it is told.
+    """
+    results = _pytest(run, kind, "-n", 2 * JOBS, *words, env=env)
+    if not results.failed or len(results.failed) > SECOND_TRIES:
+        return results
+    second = _pytest(run, kind, "-n", 0, "--last-failed", "--last-failed-no-failures=none",
+                     *words, env=env)
+    if second.passed + len(second.failed) != len(results.failed):
+        return results          # pytest did not come so far: the first run counts
+    results.again = [failure.splitlines()[0] for failure in results.failed]
+    results.passed += second.passed
+    results.failed = second.failed
+    return results
+
+
+def _pytest(run, kind, *words, env=None):
+    """One run of pytest; returns what it found."""
     report = run.logs / f"pytest-{kind}.xml"
-    # Most of them wait for something most of the time.
-    command = ["/usr/bin/python3", "-m", "pytest", "-q", "tests", "-n", 2 * JOBS,
-               f"--junitxml={report}", *words]
+    report.unlink(missing_ok=True)
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", "tests", f"--junitxml={report}",
+               "-o", f"cache_dir={BUILD / kind / 'pytest'}", *words]
     if run.options.long:
         command.append("--long")
     if run.options.pattern:
@@ -286,6 +310,8 @@ def follow(run, lane, total, nice):
         told += f"  ({time.monotonic() - started:.0f} s)"
         for failure in results.failed:
             told += "\n\n  FAILED " + failure.replace("\n", "\n    ") + "\n"
+        for name in results.again:
+            told += f"\n  tried again alone: {name}"
         for skip in results.skipped:
             told += f"\n  skipped {skip}"
         with run.telling:
@@ -299,6 +325,7 @@ def _add(sum_of, results):
     sum_of.passed += results.passed
     sum_of.failed += results.failed
     sum_of.skipped += results.skipped
+    sum_of.again += results.again
 
 
 def _tail(text, lines=25):
