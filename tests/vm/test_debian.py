@@ -98,13 +98,13 @@ CHECKS = ["tunnel", "ipv6", "large", "page", "status", "killed-client-undone", "
 pytestmark = pytest.mark.unsanitized
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_tunnel_nat_and_kill_in_debians_kernel(tmp_path):
     programs = {"MINIVPN": program("minivpn"), "MINIVPN_KEYGEN": program("minivpn-keygen")}
     script = re.sub("MINIVPN(_KEYGEN)?", lambda m: programs[m.group()], SCRIPT)
     script = "mkdir -p /www; echo hello >/www/page\n" + script
     tools = [shutil.which(name) for name in ("ip", "nft", "ping", "sysctl", "diff")]
-    told = debian.boot(tmp_path, script, [*programs.values(), *tools], timeout=140)
+    told = debian.boot(tmp_path, script, [*programs.values(), *tools], timeout=280)
     bad = re.findall(r"^not ok (\S+)", told, re.MULTILINE)
     missing = [name for name in CHECKS if f"ok {name}\n" not in told]
     if bad or missing:
