@@ -89,8 +89,11 @@ def build(run, kind, compiler, *settings):
     return Results.one(f"build {kind}", _complaints(output) if status else None)
 
 
-def unit(run, kind, env=None, without=()):
-    """meson's tests, but for some.  Each test function of cmocka counts, not each program."""
+def unit(run, kind, env=None, without=(), slower=1):
+    """meson's tests, but for some.  Each test function of cmocka counts, not each program.
+
+    @slower: how many times longer than its usual limit a test may take, beside compilers or emulated.
+    """
     folder = BUILD / kind
     words = ["meson", "test", "-C", folder, "--no-rebuild", "--suite", "unit"]
     listed = subprocess.run([str(word) for word in (*words, "--list")], cwd=SOURCE,
@@ -104,7 +107,7 @@ def unit(run, kind, env=None, without=()):
     if not wanted:
         return Results() if run.options.pattern else Results.one(f"unit tests, {kind}",
                                                                  "meson lists none")
-    words += wanted
+    words += ["--timeout-multiplier", slower, *wanted]
     status, output = run.command(f"unit-{kind}", *words, env=env)
     results = Results()
     record = folder / "meson-logs/testlog.json"
@@ -206,7 +209,7 @@ def sanitized(run):
     reports.chmod(0o1777)       # daemons write theirs after they gave up their rights
     env = {"UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:log_path={reports}/ubsan",
            "ASAN_OPTIONS": f"detect_stack_use_after_return=1:log_path={reports}/asan"}
-    _add(results, unit(run, kind, env))
+    _add(results, unit(run, kind, env, slower=3))
     if not run.options.quick:
         # The leak checker traces its own process, and our daemons are not to be traced.
         env["ASAN_OPTIONS"] += ":detect_leaks=0"
@@ -230,7 +233,7 @@ def other_processor(run, architecture):
         return Results(0, (), [f"{architecture}: its libraries cannot be downloaded"])
     results = Results.one(f"build {architecture}", _complaints(output) if status else None)
     if not results.failed:
-        _add(results, unit(run, architecture, without=NOT_EMULATED))
+        _add(results, unit(run, architecture, without=NOT_EMULATED, slower=10))
     return results
 
 
@@ -281,7 +284,7 @@ def lanes(options):
     matters, so the others are nice to it.  A build that fails ends its lane.
     """
     first = [("build, gcc", lambda run: build(run, "gcc", "gcc")),
-             ("unit tests", lambda run: unit(run, "gcc")),
+             ("unit tests", lambda run: unit(run, "gcc", slower=3)),
              ("end to end", lambda run: end_to_end(run, "gcc"))]
     if options.pattern:
         return [first]
