@@ -113,10 +113,10 @@ def test_the_table_is_for_people(pair):
     client, server = pair
     table = server.run(MINIVPN, "status").stdout
     assert re.match(r"minivpn0: server, running \d+\.\d s, AEAD \S+\n", table)
-    assert re.search(r"^  laptop  up \d+\.\d s, at 192\.0\.2\.2:\d+$", table, re.MULTILINE)
+    assert re.search(r"^  laptop  up \d+\.\d s, since [^,]+, at 192\.0\.2\.2:\d+$", table, re.MULTILINE)
     table = client.run(MINIVPN, "status", "minivpn0").stdout
     assert "\n  routes     all IPv4, all IPv6\n" in table
-    assert re.search(r"^  server  up \d+\.\d s, at 192\.0\.2\.1:4500$", table, re.MULTILINE)
+    assert re.search(r"^  server  up \d+\.\d s, since [^,]+, at 192\.0\.2\.1:4500$", table, re.MULTILINE)
 
 
 def test_down_returns_when_all_is_undone(pair):
