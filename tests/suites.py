@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -353,6 +354,8 @@ def main():
                         help="only tests whose name contains this, in one build")
     options = parser.parse_args()
 
+    # A shell that starts us in the background has us ignore Ctrl-C, and what we start inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run = Run(options)
     total = Results()
     walkers = [threading.Thread(target=follow, args=(run, lane, total, 10 if number else 0))
