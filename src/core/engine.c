@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Batches of packets in and out, the list of peers, the heap of their deadlines.
+ * Batches of packets in and out, the list of peers, and doing what is due for them.
  *
  * Both directions work in the same three steps over at most ENGINE_BATCH packets: look at each header
  * and choose its SA; give all of them to the AEAD in one call; go through the results in order.
@@ -85,51 +85,12 @@ enum verdict seal_and_transmit(struct session *session, uint8_t *payload, size_t
 	return VERDICT_CONSUMED;
 }
 
-/* ---- the heap of deadlines ----------------------------------------------------------------- */
-
-static void heap_put(struct engine *engine, size_t at, struct peer *peer)
-{
-	engine->heap[at] = peer;
-	peer->heap_at = at;
-}
-
-static void heap_up(struct engine *engine, struct peer *peer)
-{
-	size_t at = peer->heap_at;
-
-	while (at > 0) {
-		struct peer *parent = engine->heap[(at - 1) / 2];
-
-		if (parent->deadline.ns <= peer->deadline.ns)
-			break;
-		heap_put(engine, at, parent);
-		at = (at - 1) / 2;
-	}
-	heap_put(engine, at, peer);
-}
-
-static void heap_down(struct engine *engine, struct peer *peer)
-{
-	size_t at = peer->heap_at, child;
-
-	while ((child = 2 * at + 1) < engine->peer_count) {
-		if (child + 1 < engine->peer_count &&
-		    engine->heap[child + 1]->deadline.ns < engine->heap[child]->deadline.ns)
-			child++;
-		if (peer->deadline.ns <= engine->heap[child]->deadline.ns)
-			break;
-		heap_put(engine, at, engine->heap[child]);
-		at = child;
-	}
-	heap_put(engine, at, peer);
-}
+/* ---- what is due ---------------------------------------------------------------------------- */
 
 void peer_wake(struct peer *peer, struct instant at)
 {
-	if (peer->deadline.ns <= at.ns)
-		return;
-	peer->deadline = at;
-	heap_up(peer->engine, peer);
+	if (at.ns < peer->due.at.ns)
+		deadlines_set(&peer->engine->deadlines, &peer->due, at);
 }
 
 static void peer_tick(struct peer *peer, struct instant now)
@@ -152,20 +113,22 @@ static void peer_tick(struct peer *peer, struct instant now)
 	/* What is due again at once waits for the next call: the shell may have something to say. */
 	if (instant_reached(now, at))
 		at = instant_after(now, 1);
-	peer->deadline = at;
-	heap_down(peer->engine, peer);
-	heap_up(peer->engine, peer);
+	deadlines_set(&peer->engine->deadlines, &peer->due, at);
 }
 
 struct instant engine_deadline(const struct engine *engine)
 {
-	return engine->peer_count > 0 ? engine->heap[0]->deadline : INSTANT_NEVER;
+	const struct deadline *first = deadlines_first(&engine->deadlines);
+
+	return first ? first->at : INSTANT_NEVER;
 }
 
 void engine_tick(struct engine *engine, struct instant now)
 {
-	while (engine->peer_count > 0 && instant_reached(now, engine->heap[0]->deadline))
-		peer_tick(engine->heap[0], now);
+	struct deadline *first;
+
+	while ((first = deadlines_first(&engine->deadlines)) && instant_reached(now, first->at))
+		peer_tick((struct peer *)first, now);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -233,17 +196,15 @@ static bool tables_grow(struct engine *engine, size_t more_prefixes)
 	size_t prefixes = power_of_two_from(engine->allowed.entries + more_prefixes);
 	size_t spis = power_of_two_from(4 * (engine->peer_count + 1));
 
-	if (engine->peer_count == engine->heap_room) {
-		size_t room = engine->heap_room ? 2 * engine->heap_room : 16;
-		struct peer **heap = allocate(engine, room * sizeof(struct peer *));
+	if (engine->deadlines.count == engine->deadlines.room) {
+		struct deadline **before = engine->deadlines.heap;
+		size_t room = before ? 2 * engine->deadlines.room : 16;
+		struct deadline **heap = allocate(engine, room * sizeof(struct deadline *));
 
 		if (!heap)
 			return false;
-		if (engine->peer_count > 0)
-			memcpy(heap, engine->heap, engine->peer_count * sizeof(struct peer *));
-		release(engine, engine->heap);
-		engine->heap = heap;
-		engine->heap_room = room;
+		deadlines_move(&engine->deadlines, heap, room);
+		release(engine, before);
 	}
 	if (!hints_grow(engine))
 		return false;
@@ -341,13 +302,7 @@ static void peer_destroy(struct peer *peer)
 	else
 		engine->first = peer->next;
 	engine->peer_count--;
-	if (peer->heap_at < engine->peer_count) {
-		struct peer *last = engine->heap[engine->peer_count];
-
-		heap_put(engine, peer->heap_at, last);
-		heap_down(engine, last);
-		heap_up(engine, last);
-	}
+	deadlines_remove(&engine->deadlines, &peer->due);
 	sodium_memzero(peer, sizeof(*peer));
 	release(engine, peer);
 }
@@ -358,7 +313,7 @@ void engine_destroy(struct engine *engine)
 
 	while (engine->first)
 		peer_destroy(engine->first);
-	release(engine, engine->heap);
+	release(engine, engine->deadlines.heap);
 	release(engine, engine->staged_memory);
 	release(engine, engine->allowed.buckets);
 	release(engine, engine->spis.buckets);
@@ -416,8 +371,9 @@ struct peer *engine_peer_add(struct engine *engine, const struct peer_config *co
 	if (engine->first)
 		engine->first->previous = peer;
 	engine->first = peer;
-	peer->deadline = INSTANT_NEVER;
-	heap_put(engine, engine->peer_count++, peer);
+	engine->peer_count++;
+	peer->due.at = INSTANT_NEVER;
+	deadlines_add(&engine->deadlines, &peer->due);
 	own_prefixes(peer, config->allowed, config->allowed_count);
 	hints_add(&engine->hints, &peer->theirs.hint, peer);
 	near_put(peer);

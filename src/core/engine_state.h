@@ -2,7 +2,8 @@
 /*
  * The engine's own structures, shared by the files that make it up.  Nobody else includes this.
  *
- *   engine.c     batches of packets in and out, the list of peers, the heap of deadlines
+ *   engine.c     batches of packets in and out, the list of peers
+ *   deadlines.c  which peer is due first
  *   spi.c        the table from an SPI to what it names
  *   session.c    one epoch of keys: its SAs; a peer's slots for sessions and how they move
  *   initiator.c  handshakes that we begin: attempts, retransmission, Retry, Response
@@ -21,12 +22,13 @@
  *     Response taken ─────────────────────────────────────────────────^
  *
  * Each file's timers are a pair, X_deadline() and X_tick(); a deadline is always derived from the
- * state, never stored beside it.  peer->deadline, in the heap, is a lower bound: it is brought forward
- * by peer_wake() where an event makes something due earlier, and set right after each tick.
+ * state, never stored beside it.  peer->due is a lower bound: it is brought forward by peer_wake() where
+ * an event makes something due earlier, and set right after each tick.
  */
 #ifndef CORE_ENGINE_STATE_H
 #define CORE_ENGINE_STATE_H
 
+#include "deadlines.h"
 #include "hints.h"
 #include "minivpn/allowed.h"
 #include "minivpn/engine.h"
@@ -246,12 +248,11 @@ struct outreach {
 };
 
 struct peer {
+	struct deadline due; /* first, so that what is due is its peer */
 	struct engine *engine;
 	void *tag;
 	struct peer *next, *previous;
 	struct peer *near_next; /* near.c */
-	size_t heap_at;
-	struct instant deadline;
 
 	struct handshake_keys ours, theirs; /* by who begins */
 	struct prefix address[PAYLOAD_ADDRESSES_MAX];
@@ -363,8 +364,7 @@ struct engine {
 
 	struct peer *first;
 	size_t peer_count;
-	struct peer **heap;
-	size_t heap_room;
+	struct deadlines deadlines;
 
 	struct spi_table spis;
 	struct allowed allowed;
