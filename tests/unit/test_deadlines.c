@@ -37,6 +37,8 @@ static void check(const struct deadlines *deadlines)
 		first = instant_earlier(first, thing[i].at);
 	}
 	assert_int_equal(deadlines->count, count);
+	for (size_t i = 1; i < count; i++)
+		assert_true(deadlines->heap[(i - 1) / 2]->at.ns <= deadlines->heap[i]->at.ns);
 	if (count == 0)
 		assert_null(deadlines_first(deadlines));
 	else
