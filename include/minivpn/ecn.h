@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Explicit congestion notification through the tunnel (RFC 6040): the inner mark is copied outwards, and
- * what routers on the way did to the outer one is carried back into the inner packet.
+ * The outer TOS or traffic class.  Its congestion mark: the inner one is copied outwards, and what
+ * routers on the way did to the outer one is carried back into the inner packet (RFC 6040).  Its DSCP
+ * tells whoever watches what kind of traffic is inside, so that it is copied outwards on request only;
+ * inwards never (RFC 2983 section 3, the pipe model): what the sender wrote stays.
  */
 #ifndef MINIVPN_ECN_H
 #define MINIVPN_ECN_H
@@ -11,14 +13,17 @@
 
 enum { ECN_NOT_ECT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3, ECN_MASK = 3 };
 
-/** ecn_encapsulate() - outer TOS for an inner one: the ECN bits copied (RFC 6040 4.1), DSCP 0 */
-static inline uint8_t ecn_encapsulate(uint8_t inner_tos)
+/**
+ * ecn_encapsulate() - outer TOS for an inner one: the ECN bits copied (RFC 6040 section 4.1)
+ * @copy_dscp: the other six bits as well; otherwise they are 0
+ */
+static inline uint8_t ecn_encapsulate(uint8_t inner_tos, bool copy_dscp)
 {
-	return inner_tos & ECN_MASK;
+	return copy_dscp ? inner_tos : inner_tos & ECN_MASK;
 }
 
 /**
- * ecn_decapsulate() - carry the outer mark into the inner packet
+ * ecn_decapsulate() - carry the outer mark into the inner packet, whose DSCP stays
  * @packet:    inner IPv4 or IPv6 packet, its header already checked (inner_parse())
  * @outer_tos: outer TOS or traffic class
  *

@@ -119,6 +119,7 @@ struct engine_hooks {
  * @inner_mtu:     largest inner packet wanted, 1280 to 65000
  * @workers:       worker threads on this side, 1 to 16
  * @keepalive_ns:  client: Ping after so long a silence; 0 = never
+ * @copy_dscp:     outer packets bear the DSCP of the inner ones; else 0
  * @configuration: server: routes, DNS and search domain for every client (its addresses are each
  *                 peer's own); NULL for none; must outlive the engine
  * @software:      name and version told to the other end, at most 64 printable ASCII
@@ -132,6 +133,7 @@ struct engine_config {
 	unsigned inner_mtu;
 	unsigned workers;
 	int64_t keepalive_ns;
+	bool copy_dscp;
 	const struct payload *configuration;
 	const char *software;
 	unsigned peers_expected;

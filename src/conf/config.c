@@ -306,6 +306,27 @@ static const struct config_kind seconds = { sizeof(uint16_t), false,
 					    "a number of seconds from 0 (off) to 3600",
 					    read_seconds, print_number };
 
+static bool read_dscp(void *field, const char *text)
+{
+	bool copy = strcmp(text, "copy") == 0;
+
+	if (!copy && strcmp(text, "0") != 0)
+		return false;
+	*(bool *)field = copy;
+	return true;
+}
+
+static bool print_dscp(const void *field, unsigned index, char ret_text[CONFIG_VALUE_BYTES])
+{
+	if (index > 0)
+		return false;
+	strcpy(ret_text, *(const bool *)field ? "copy" : "0");
+	return true;
+}
+
+static const struct config_kind a_dscp = { sizeof(bool), false, "copy or 0", read_dscp,
+					   print_dscp };
+
 /* POSIX portable user names, and the digits of a number. */
 static bool read_user(void *field, const char *text)
 {
@@ -372,7 +393,9 @@ static const struct setting settings[] = {
 	  "silence before a Ping; 0 = off (10)" },
 	{ "user", 'u', "NAME", FOR_BOTH | ANYWHERE, &a_user, KEPT_IN(user), NULL,
 	  "whom to become (minivpn, else nobody)" },
-	{ "aead", 0, "NAME", FOR_BOTH | ANYWHERE, &a_backend, KEPT_IN(aead), NULL,
+	{ "dscp", 0, "copy|0", FOR_BOTH | ANYWHERE | RARE, &a_dscp, KEPT_IN(copy_dscp), "0",
+	  "DSCP of outer packets: the inner, or none (0)" },
+	{ "aead", 0, "NAME", FOR_BOTH | ANYWHERE | RARE, &a_backend, KEPT_IN(aead), NULL,
 	  "AEAD back-end (the fastest there is)" },
 	{ "debug", 'd', NULL, FOR_BOTH | ANYWHERE, &a_switch, KEPT_IN(debug), NULL,
 	  "show each packet in a line" },
@@ -384,7 +407,7 @@ static const struct setting settings[] = {
 	  "start at every boot, with these options" },
 	{ "uninstall", 0, NULL, FOR_BOTH | AS_FLAG, &a_switch, KEPT_IN(uninstall), NULL,
 	  "no longer" },
-	{ "root", 0, "DIR", FOR_BOTH | AS_FLAG, &a_path, KEPT_IN(root), NULL,
+	{ "root", 0, "DIR", FOR_BOTH | AS_FLAG | RARE, &a_path, KEPT_IN(root), NULL,
 	  "with --install: into the system in DIR" },
 	{ 0 },
 };
@@ -614,12 +637,18 @@ bool config_check(const struct config *config, enum role role, struct complaint 
 	return true;
 }
 
+static bool is_flag(const struct setting *setting, enum role role)
+{
+	return setting->scope & role_bit(role) && setting->scope & AS_FLAG;
+}
+
 void config_help(enum role role, FILE *out)
 {
+	const char *before = "  more in minivpn(8): ";
 	char flag[40];
 
 	for (const struct setting *s = settings; s->name; s++) {
-		if (!(s->scope & role_bit(role)) || !(s->scope & AS_FLAG))
+		if (!is_flag(s, role) || s->scope & RARE)
 			continue;
 		snprintf(flag, sizeof(flag), "--%s%s%s", s->name, s->argument ? " " : "",
 			 s->argument ? s->argument : "");
@@ -630,4 +659,11 @@ void config_help(enum role role, FILE *out)
 		fprintf(out, "%-26s %s\n", flag, s->help);
 	}
 	fprintf(out, "  -h, %-26s %s\n", "--help", "this text");
+	for (const struct setting *s = settings; s->name; s++) {
+		if (!is_flag(s, role) || !(s->scope & RARE))
+			continue;
+		fprintf(out, "%s--%s", before, s->name);
+		before = ", ";
+	}
+	fputc('\n', out);
 }

@@ -68,6 +68,7 @@ struct config {
 	struct hostport endpoint;
 	uint16_t mtu;
 	uint16_t keepalive_s;
+	bool copy_dscp;
 	char user[TUNNEL_USER_BYTES];
 	char aead[CONFIG_AEAD_BYTES];
 	bool debug;
@@ -87,6 +88,7 @@ enum {
 	IN_FILE = 1 << 2,
 	AS_FLAG = 1 << 3,
 	ANYWHERE = IN_FILE | AS_FLAG,
+	RARE = 1 << 4, /* --help names it, the manual page explains it */
 };
 
 struct config_kind; /* how a value is read and printed; in config.c */
@@ -96,7 +98,7 @@ struct config_kind; /* how a value is read and printed; in config.c */
  * @name:     "name = value" in the file, --name as a flag
  * @letter:   -x; 0 = none
  * @argument: what it takes, for --help; NULL = nothing, it is a switch ("yes" or "no" in the file)
- * @scope:    FOR_*, IN_FILE, AS_FLAG
+ * @scope:    FOR_*, IN_FILE, AS_FLAG, RARE
  * @kind, @offset: its type, and where in struct config it is kept
  * @standard: value if nobody sets it; NULL = none (empty, zero)
  * @help:     one line
@@ -161,7 +163,7 @@ bool config_check(const struct config *config, enum role role, struct complaint 
  */
 void config_print(const struct config *config, enum role role, FILE *out);
 
-/** config_help() - one line a setting, for --help */
+/** config_help() - one line a setting, for --help; the rare ones share one */
 void config_help(enum role role, FILE *out);
 
 #endif

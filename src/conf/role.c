@@ -30,6 +30,7 @@ static void copy_common(const struct config *config, struct tunnel *t)
 	t->route_count = config->route.count;
 	memcpy(t->route, config->route.item, sizeof(t->route));
 	t->mtu = config->mtu;
+	t->copy_dscp = config->copy_dscp;
 	strcpy(t->user, config->user);
 	strcpy(t->aead, config->aead);
 	t->workers = 1;

@@ -502,7 +502,7 @@ static enum verdict outbound_prepare(struct engine *engine, struct outbound *p,
 									   : NEXT_HEADER_IPV6 };
 	sealing_reserve(peer->current, ret_sealing, now);
 	p->to = &peer->endpoint;
-	p->tos = ecn_encapsulate(inner.tos);
+	p->tos = ecn_encapsulate(inner.tos, engine->config.copy_dscp);
 	return VERDICT_PASS;
 }
 

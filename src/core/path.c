@@ -14,6 +14,7 @@
  */
 #include "engine_state.h"
 
+#include "minivpn/ecn.h"
 #include "minivpn/toobig.h"
 
 #include <string.h>
@@ -231,7 +232,8 @@ static enum verdict send_least_ipv6(struct peer *peer, const uint8_t *packet,
 				    const struct inner *inner)
 {
 	memcpy(peer->engine->scratch + ENVELOPE_HEAD_BYTES, packet, inner->bytes);
-	return send_scratch(peer, inner->bytes, NEXT_HEADER_IPV6, inner->tos & 3, false);
+	return send_scratch(peer, inner->bytes, NEXT_HEADER_IPV6,
+			    ecn_encapsulate(inner->tos, peer->engine->config.copy_dscp), false);
 }
 
 enum verdict path_too_big(struct peer *peer, const uint8_t *packet, const struct inner *inner,
@@ -245,7 +247,8 @@ enum verdict path_too_big(struct peer *peer, const uint8_t *packet, const struct
 
 	if (fragments_begin(&fragments, packet, inner, mtu)) {
 		liveness_sent(peer, now);
-		return send_fragments(peer, &fragments, inner->tos & 3);
+		return send_fragments(peer, &fragments,
+				      ecn_encapsulate(inner->tos, engine->config.copy_dscp));
 	}
 	if (inner->version == 6 && inner->bytes <= IPV6_MTU_MIN) {
 		liveness_sent(peer, now);

@@ -192,6 +192,7 @@ static int start_worker(struct network *network, struct opened *opened, struct i
 			.inner_mtu = tunnel->mtu ? tunnel->mtu : INNER_MTU_OVER_IPV4,
 			.workers = tunnel->workers,
 			.keepalive_ns = tunnel->keepalive_s * NS_PER_S,
+			.copy_dscp = tunnel->copy_dscp,
 			.configuration =
 				tunnel->role == ROLE_SERVER ? &network->configuration : NULL,
 			.software = "minivpn " MINIVPN_VERSION,

@@ -44,6 +44,7 @@ enum {
  * @client_to_client: server: clients may reach each other, through the host's own forwarding
  * @mtu:           largest inner packet wanted; 0 = what fits the usual path
  * @keepalive_s:   client: seconds of silence before a Ping; 0 = off
+ * @copy_dscp:     outer packets bear the DSCP of the inner ones
  * @user:          unprivileged user to become; empty = minivpn, else nobody
  * @aead:          back-end by name; empty = the fastest that passes its self-test
  * @workers:       worker threads, at least 1
@@ -72,6 +73,7 @@ struct tunnel {
 	char out_interface[TUNNEL_NAME_BYTES];
 	unsigned mtu;
 	unsigned keepalive_s;
+	bool copy_dscp;
 	char user[TUNNEL_USER_BYTES];
 	char aead[16];
 	unsigned workers;

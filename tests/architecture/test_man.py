@@ -20,8 +20,11 @@ def said(*command):
 
 def flags_of(*command):
     """{"--name": "-n" or None} by the program's own --help."""
-    lines = re.findall(r"^  (?:(-\w), |    )(--[\w-]+)", said(*command, "--help"), re.MULTILINE)
-    return {name: letter or None for letter, name in lines}
+    text = said(*command, "--help")
+    lines = re.findall(r"^  (?:(-\w), |    )(--[\w-]+)", text, re.MULTILINE)
+    rare = re.findall(r"^  more in minivpn\(8\): (.*)$", text, re.MULTILINE)
+    return ({name: letter or None for letter, name in lines} |
+            {name: None for line in rare for name in line.split(", ")})
 
 
 def paragraphs(page, heading):

@@ -53,7 +53,8 @@ static void every_pair_of_marks(void **state)
 			assert_int_equal(header_sum(ip4), 0xffff);
 			assert_int_equal(ip6[1], 0x80 | want << 4 | 5);
 			assert_int_equal(ip6[0], 0x6b);
-			assert_int_equal(ecn_encapsulate(ip4[1]), want);
+			assert_int_equal(ecn_encapsulate(ip4[1], false), want);
+			assert_int_equal(ecn_encapsulate(ip4[1], true), 0xb8 | want);
 		}
 	}
 }

@@ -24,6 +24,7 @@ static struct engine *engine;
 static struct peer *peer;
 static struct instant now;
 static struct aead aead;
+static bool copy_dscp;
 static unsigned events[EVENT_SOFTWARE + 1];
 static struct engine_event last_event;
 static struct endpoint here, there, elsewhere; /* the engine, the puppet, neither */
@@ -31,6 +32,7 @@ static const struct psk psk = { { 5, 4, 3 } };
 
 static struct sent {
 	struct endpoint to;
+	uint8_t tos;
 	size_t bytes;
 	uint8_t data[2048];
 } sent[SENT_MAX];
@@ -64,6 +66,7 @@ static void hook_transmit(void *shell, const struct transmission *t)
 	(void)shell;
 	assert_true(sent_count <= SENT_MAX && t->size <= sizeof(s->data));
 	s->to = *t->to;
+	s->tos = t->tos;
 	s->bytes = t->size;
 	memcpy(s->data, t->bytes, t->size);
 }
@@ -103,6 +106,7 @@ static void begin(enum role role)
 		.inner_mtu = INNER_MTU_OVER_IPV4,
 		.workers = 1,
 		.keepalive_ns = 10 * NS_PER_S,
+		.copy_dscp = copy_dscp,
 		.software = "under test",
 	};
 
@@ -123,6 +127,14 @@ static int as_client(void **state)
 {
 	(void)state;
 	begin(ROLE_CLIENT);
+	return 0;
+}
+
+static int as_client_that_copies_dscp(void **state)
+{
+	copy_dscp = true;
+	as_client(state);
+	copy_dscp = false;
 	return 0;
 }
 
@@ -664,6 +676,69 @@ static void kernel_tells_of_a_narrow_path(void **state)
 	assert_int_equal(snapshot().inner_mtu, envelope_inner_max(PATH_MTU_MIN - 28));
 }
 
+/* Send a packet with DSCP 46 and ECT(0); what went out by the transmit hook must bear @outer. */
+static void send_marked(uint8_t version, size_t bytes, enum verdict verdict, uint8_t outer)
+{
+	static uint8_t room[2048];
+	uint8_t *packet = room + ENVELOPE_HEAD_BYTES;
+	struct outbound out = { .inner = packet, .inner_bytes = bytes };
+	unsigned before = sent_count;
+
+	memset(packet, 0, bytes);
+	if (version == 4) {
+		memcpy(packet, (uint8_t[]){ 0x45, 46 << 2 | 2 }, 2);
+		wire_put_u16(packet + 2, (uint16_t)bytes);
+		packet[16] = 10;
+	} else {
+		memcpy(packet, (uint8_t[]){ 0x60 | 46 >> 2, (46 << 6 & 0xff) | 2 << 4 }, 2);
+		wire_put_u16(packet + 4, (uint16_t)(bytes - 40));
+		packet[24] = 0xfd;
+	}
+	engine_outbound(engine, &out, 1, now);
+	assert_int_equal(out.verdict, verdict);
+	if (verdict == VERDICT_PASS)
+		assert_int_equal(out.tos, outer);
+	if (verdict == VERDICT_CONSUMED)
+		assert_true(sent_count > before);
+	for (unsigned i = before; i < sent_count; i++)
+		assert_int_equal(sent[i].tos, outer);
+}
+
+/* Each way in which a packet leaves: from the queue, at once, in pieces, in an envelope to be cut. */
+static void each_way_out_is_marked(uint8_t outer)
+{
+	struct prefix any[2];
+	struct half h;
+	unsigned i = 0;
+
+	assert_true(prefix_parse("0.0.0.0/0", &any[0]) && prefix_parse("::/0", &any[1]));
+	assert_int_equal(engine_peer_own(engine, peer, any, 2), 0);
+	send_marked(4, 400, VERDICT_STAGED, 0);
+	bring_up_client(&h);
+	while (i < sent_count && sent[i].bytes != envelope_bytes(400))
+		i++;
+	assert_true(i < sent_count);
+	assert_int_equal(sent[i].tos, outer);
+
+	send_marked(4, 400, VERDICT_PASS, outer);
+	send_marked(6, 400, VERDICT_PASS, outer);
+	engine_path_mtu(engine, &there.remote, 1200, now);
+	send_marked(4, 1400, VERDICT_CONSUMED, outer);
+	send_marked(6, 1280, VERDICT_CONSUMED, outer);
+}
+
+static void traffic_class_stays_inside(void **state)
+{
+	(void)state;
+	each_way_out_is_marked(2);
+}
+
+static void traffic_class_is_copied_on_request(void **state)
+{
+	(void)state;
+	each_way_out_is_marked(46 << 2 | 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -682,6 +757,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(removed_peer_is_told, as_server, end),
 		cmocka_unit_test_setup_teardown(oldest_waiting_packet_makes_room, as_server, end),
 		cmocka_unit_test_setup_teardown(kernel_tells_of_a_narrow_path, as_client, end),
+		cmocka_unit_test_setup_teardown(traffic_class_stays_inside, as_client, end),
+		cmocka_unit_test_setup_teardown(traffic_class_is_copied_on_request,
+						as_client_that_copies_dscp, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
