@@ -2,12 +2,12 @@
 /* `minivpn invite, list, remove, rotate, reload`: a server's clients, while it runs. */
 #include "cli/commands.h"
 #include "cli/hub.h"
+#include "cli/instances.h"
 #include "cli/invite.h"
 #include "cli/machine.h"
 #include "cli/say.h"
 #include "keys/addresses.h"
 #include "keys/list.h"
-#include "run/control.h"
 #include "scope.h"
 
 #include <getopt.h>
@@ -157,15 +157,12 @@ int command_list(int argc, char *argv[])
 		r = hub_find(wishes.interface, &hub);
 	if (r >= 0)
 		return r;
-	r = control_ask(hub.directory, "status", -1, &reply);
-	if (r < 0) {
-		say("%s cannot be asked: %s", hub.interface, strerror(-r));
-		hub_release(&hub);
-		return EXIT_FAILURE;
-	}
+	r = instance_ask(hub.interface, "status", -1, &reply);
+	hub_release(&hub);
+	if (r)
+		return r;
 	json_array_foreach(json_object_get(reply, "peers"), i, peer) print_client(peer);
 	json_decref(reply);
-	hub_release(&hub);
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

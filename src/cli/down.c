@@ -2,9 +2,7 @@
 #include "cli/commands.h"
 #include "cli/instances.h"
 #include "cli/say.h"
-#include "run/control.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +41,6 @@ static bool asks_for_help(int argc, char *argv[])
 
 int command_down(int argc, char *argv[])
 {
-	char folder[STATE_PATH_BYTES];
 	struct instances meant;
 	json_t *reply;
 	int r;
@@ -62,12 +59,9 @@ int command_down(int argc, char *argv[])
 		say_names(&meant);
 		return EXIT_USAGE;
 	}
-	r = control_ask(state_directory(meant.name[0], folder), "down", -1, &reply);
-	if (r < 0) {
-		say("%s cannot be asked to stop: %s%s", meant.name[0], strerror(-r),
-		    r == -EACCES ? " (that is for root: run it with sudo)" : "");
-		return EXIT_FAILURE;
-	}
+	r = instance_ask(meant.name[0], "down", -1, &reply);
+	if (r)
+		return r;
 	json_decref(reply);
 	if (wait_until_down(meant.name[0]))
 		return EXIT_SUCCESS;

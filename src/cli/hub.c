@@ -4,7 +4,6 @@
 #include "cli/instances.h"
 #include "cli/say.h"
 #include "keys/keybundle.h"
-#include "run/control.h"
 #include "scope.h"
 
 #include <sodium.h>
@@ -22,18 +21,6 @@ int hub_complaint(const struct keyfile_complaint *complaint)
 
 /* ---- Which one ---- */
 
-static int ask(const char *directory, const char *interface, const char *request, int passed,
-	       json_t **ret_reply)
-{
-	int r = control_ask(directory, request, passed, ret_reply);
-
-	if (r == 0)
-		return -1;
-	say("%s cannot be asked: %s%s", interface, strerror(-r),
-	    r == -EACCES ? " (that is for root: run it with sudo)" : "");
-	return EXIT_FAILURE;
-}
-
 /* Return: -1 if it is a server and @hub is filled in; 0 for a client; or positive exit status. */
 static int ask_about(const char *interface, struct hub *hub)
 {
@@ -45,9 +32,8 @@ static int ask_about(const char *interface, struct hub *hub)
 
 	*hub = (struct hub){ 0 };
 	snprintf(hub->interface, sizeof(hub->interface), "%s", interface);
-	state_directory(interface, hub->directory);
-	r = ask(hub->directory, interface, "about", -1, &reply);
-	if (r >= 0)
+	r = instance_ask(interface, "about", -1, &reply);
+	if (r)
 		return r;
 	if (strcmp(json_string_value(json_object_get(reply, "role")) ?: "", "server") != 0) {
 		json_decref(reply);
@@ -112,6 +98,11 @@ int hub_need_folder(const struct hub *hub)
 {
 	if (hub->is_folder)
 		return -1;
+	if (access(hub->keys, F_OK) < 0 && errno == EACCES) {
+		say("%s cannot be opened: %s (that is for root: run it with sudo)", hub->keys,
+		    strerror(errno));
+		return EXIT_FAILURE;
+	}
 	say("%s serves the one key file %s; to add clients while it runs, start it with a folder "
 	    "of "
 	    "keys: minivpn server DIR",
@@ -193,6 +184,7 @@ static int send_bundle(const struct hub *hub, json_t **ret_reply)
 	struct keyfile_complaint complaint;
 	struct keybundle bundle;
 	scoped_fd fd = -1;
+	int r;
 
 	if (keybundle_gather(hub->keys, &bundle, &complaint) < 0)
 		return hub_complaint(&complaint);
@@ -202,7 +194,8 @@ static int send_bundle(const struct hub *hub, json_t **ret_reply)
 		say("the keys cannot be handed over: %s", strerror(-fd));
 		return EXIT_FAILURE;
 	}
-	return ask(hub->directory, hub->interface, "reload", fd, ret_reply);
+	r = instance_ask(hub->interface, "reload", fd, ret_reply);
+	return r ? r : -1;
 }
 
 int hub_reload(struct hub *hub, json_t **ret_reply)

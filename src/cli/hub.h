@@ -15,7 +15,6 @@
 
 /**
  * struct hub - a server that runs here
- * @directory: of the instance
  * @keys:      the folder of its keys, absolute; or, if it has no folder, the only file
  * @is_folder: which of the two
  * @port:      its UDP port
@@ -24,7 +23,6 @@
  */
 struct hub {
 	char interface[STATE_NAME_BYTES];
-	char directory[STATE_PATH_BYTES];
 	char keys[PATH_MAX];
 	bool is_folder;
 	uint16_t port;

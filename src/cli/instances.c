@@ -3,8 +3,10 @@
 
 #include "cli/say.h"
 #include "host/plan.h"
+#include "run/control.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,5 +57,17 @@ int instances_meant(int count, char *names[], struct instances *ret_instances)
 	if (ret_instances->count > 0)
 		return -1;
 	say("no tunnel runs here");
+	return EXIT_FAILURE;
+}
+
+int instance_ask(const char *name, const char *request, int passed, json_t **ret_reply)
+{
+	char directory[STATE_PATH_BYTES];
+	int r = control_ask(state_directory(name, directory), request, passed, ret_reply);
+
+	if (r == 0)
+		return 0;
+	say("%s cannot be asked: %s%s", name, strerror(-r),
+	    r == -EACCES ? " (that is for root: run it with sudo)" : "");
 	return EXIT_FAILURE;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which tunnels run here, by the names of their interfaces. */
+/* Which tunnels run here, by the names of their interfaces; and asking them. */
 #ifndef CLI_INSTANCES_H
 #define CLI_INSTANCES_H
 
 #include "host/state.h"
+
+#include <jansson.h>
 
 enum { INSTANCES_MAX = 64 };
 
@@ -23,5 +25,14 @@ void instances_running(struct instances *ret_instances);
  * at all (which has been said)
  */
 int instances_meant(int count, char *names[], struct instances *ret_instances);
+
+/**
+ * instance_ask() - ask the tunnel of that name (run/control.h)
+ * @passed:    a descriptor to go with the request, or -1
+ * @ret_reply: the caller's to json_decref(); an "error" in it is his, too
+ *
+ * Return: 0; otherwise exit status 1, and that it cannot be asked was said
+ */
+int instance_ask(const char *name, const char *request, int passed, json_t **ret_reply);
 
 #endif

@@ -5,10 +5,7 @@
  */
 #include "cli/commands.h"
 #include "cli/instances.h"
-#include "cli/say.h"
-#include "run/control.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,16 +30,12 @@ static void print_sa(const json_t *sa)
 
 static int print_tunnel(const char *name)
 {
-	char folder[STATE_PATH_BYTES];
 	const json_t *list;
 	json_t *reply;
-	int r = control_ask(state_directory(name, folder), "keylog", -1, &reply);
+	int r = instance_ask(name, "keylog", -1, &reply);
 
-	if (r < 0) {
-		say("%s cannot be asked: %s%s", name, strerror(-r),
-		    r == -EACCES ? " (that is for root: run it with sudo)" : "");
-		return EXIT_FAILURE;
-	}
+	if (r)
+		return r;
 	list = json_object_get(reply, "sas");
 	for (size_t i = 0; i < json_array_size(list); i++)
 		print_sa(json_array_get(list, i));

@@ -19,6 +19,7 @@
 #include "run/tunnel.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +96,11 @@ static int check_names(const struct config *config)
 {
 	if (*config->user && !getpwnam(config->user)) {
 		say("user: found '%s', expected a user of this machine", config->user);
+		return EXIT_USAGE;
+	}
+	if (*config->control_group && !getgrnam(config->control_group)) {
+		say("control-group: found '%s', expected a group of this machine",
+		    config->control_group);
 		return EXIT_USAGE;
 	}
 	if (*config->aead && !aead_named(config->aead)) {

@@ -6,9 +6,7 @@
 #include "cli/rates.h"
 #include "cli/say.h"
 #include "minivpn/verdict.h"
-#include "run/control.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -219,18 +217,6 @@ static void print_tunnel(const json_t *tunnel)
 
 /* ---- The command ---- */
 
-static int ask(const char *name, json_t **ret_reply)
-{
-	char folder[STATE_PATH_BYTES];
-	int r = control_ask(state_directory(name, folder), "status", -1, ret_reply);
-
-	if (r == 0)
-		return 0;
-	say("%s cannot be asked: %s%s", name, strerror(-r),
-	    r == -EACCES ? " (that is for root: run it with sudo)" : "");
-	return EXIT_FAILURE;
-}
-
 enum form { FORM_TABLE, FORM_JSON, FORM_PROMETHEUS };
 
 static int ask_all(const struct instances *instances, json_t **ret_tunnels)
@@ -239,7 +225,7 @@ static int ask_all(const struct instances *instances, json_t **ret_tunnels)
 	int r = 0;
 
 	for (unsigned n = 0; n < instances->count; n++) {
-		if (ask(instances->name[n], &reply) == 0)
+		if (instance_ask(instances->name[n], "status", -1, &reply) == 0)
 			json_array_append_new(tunnels, reply);
 		else
 			r = EXIT_FAILURE;

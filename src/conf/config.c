@@ -327,7 +327,7 @@ static bool print_dscp(const void *field, unsigned index, char ret_text[CONFIG_V
 static const struct config_kind a_dscp = { sizeof(bool), false, "copy or 0", read_dscp,
 					   print_dscp };
 
-/* POSIX portable user names, and the digits of a number. */
+/* POSIX portable names of users and groups, and the digits of a number. */
 static bool read_user(void *field, const char *text)
 {
 	size_t bytes = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -341,6 +341,9 @@ static bool read_user(void *field, const char *text)
 
 static const struct config_kind a_user = { TUNNEL_USER_BYTES, false, "the name of a user",
 					   read_user, print_string };
+
+static const struct config_kind a_group = { TUNNEL_USER_BYTES, false, "the name of a group",
+					    read_user, print_string };
 
 static bool read_word(void *field, const char *text)
 {
@@ -393,6 +396,8 @@ static const struct setting settings[] = {
 	  "silence before a Ping; 0 = off (10)" },
 	{ "user", 'u', "NAME", FOR_BOTH | ANYWHERE, &a_user, KEPT_IN(user), NULL,
 	  "whom to become (minivpn, else nobody)" },
+	{ "control-group", 0, "GROUP", FOR_BOTH | ANYWHERE | RARE, &a_group, KEPT_IN(control_group),
+	  NULL, "who may ask for the status, beside root" },
 	{ "dscp", 0, "copy|0", FOR_BOTH | ANYWHERE | RARE, &a_dscp, KEPT_IN(copy_dscp), "0",
 	  "DSCP of outer packets: the inner, or none (0)" },
 	{ "aead", 0, "NAME", FOR_BOTH | ANYWHERE | RARE, &a_backend, KEPT_IN(aead), NULL,

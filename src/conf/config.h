@@ -70,6 +70,7 @@ struct config {
 	uint16_t keepalive_s;
 	bool copy_dscp;
 	char user[TUNNEL_USER_BYTES];
+	char control_group[TUNNEL_USER_BYTES];
 	char aead[CONFIG_AEAD_BYTES];
 	bool debug;
 	char config_file[TUNNEL_PATH_BYTES];

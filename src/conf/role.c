@@ -32,6 +32,7 @@ static void copy_common(const struct config *config, struct tunnel *t)
 	t->mtu = config->mtu;
 	t->copy_dscp = config->copy_dscp;
 	strcpy(t->user, config->user);
+	strcpy(t->control_group, config->control_group);
 	strcpy(t->aead, config->aead);
 	t->workers = 1;
 	t->debug = config->debug;

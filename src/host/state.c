@@ -39,6 +39,14 @@ char *state_directory(const char *name, char ret_path[STATE_PATH_BYTES])
 	return ret_path;
 }
 
+/* Whoever may ask an instance finds it, whatever the umask. */
+static int make_directory(const char *path)
+{
+	if (mkdir(path, 0755) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	return chmod(path, 0755) < 0 ? -errno : 0;
+}
+
 /* Is what @fd has open still what is found at @path?  Somebody may have removed it in between. */
 static bool is_still_there(int fd, const char *path)
 {
@@ -53,9 +61,10 @@ static int open_locked(const char *path, int how, int *ret_fd)
 {
 	for (;;) {
 		scoped_fd fd = -1;
+		int error = make_directory(path);
 
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
-			return -errno;
+		if (error)
+			return error;
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0 && errno == ENOENT)
 			continue;
@@ -79,9 +88,9 @@ int state_lock(int *ret_fd)
 	state_directory(NULL, path);
 	/* The root is only ever removed by somebody who locks nothing in it, see state_remove(). */
 	do {
-		if (mkdir(STATE_ROOT, 0755) < 0 && errno != EEXIST)
-			return -errno;
-		error = open_locked(path, LOCK_EX, ret_fd);
+		error = make_directory(STATE_ROOT);
+		if (!error)
+			error = open_locked(path, LOCK_EX, ret_fd);
 	} while (error == -ENOENT);
 	return error;
 }

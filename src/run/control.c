@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -22,7 +23,24 @@ static int socket_address(const char *directory, struct sockaddr_un *ret_address
 	return 0;
 }
 
-int control_listen(const char *directory, int *ret_fd)
+/* A file's group is that which its process makes files with.  To change it afterwards takes a right
+ * (CAP_CHOWN) that a service manager need not have left us; to become another group we must have. */
+static int bind_for_group(int fd, const struct sockaddr_un *address, gid_t group)
+{
+	gid_t before = (gid_t)setfsgid(group);
+	int error = 0;
+
+	if ((gid_t)setfsgid(group) != group)
+		error = -EPERM;
+	else if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+		error = -errno;
+	setfsgid(before);
+	if (!error && chmod(address->sun_path, 0660) < 0)
+		error = -errno;
+	return error;
+}
+
+int control_listen(const char *directory, gid_t group, int *ret_fd)
 {
 	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un address;
@@ -35,8 +53,15 @@ int control_listen(const char *directory, int *ret_fd)
 		return r;
 	unlink(address.sun_path); /* left by an instance that was killed; its directory is ours now */
 	/* The mode of a bound socket is that of its descriptor, less the umask (unix(7)). */
-	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, CONTROL_CLIENTS_MAX) < 0)
+	if (fchmod(fd, 0600) < 0)
+		return -errno;
+	if (group == CONTROL_NO_GROUP)
+		r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	else
+		r = bind_for_group(fd, &address, group);
+	if (r < 0)
+		return r;
+	if (listen(fd, CONTROL_CLIENTS_MAX) < 0)
 		return -errno;
 	*ret_fd = take_fd(&fd);
 	return 0;
@@ -87,15 +112,16 @@ static struct control_client *place_for_client(struct control *control)
 	return oldest;
 }
 
-/* Whoever started this process, and root. */
-static bool is_permitted(int fd)
+/* Root, and whoever made the socket; not whom this process has become since. */
+static bool is_owner(int listener, int fd)
 {
-	struct ucred peer;
+	struct ucred maker, peer;
 	socklen_t bytes = sizeof(peer);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0)
+	if (getsockopt(listener, SOL_SOCKET, SO_PEERCRED, &maker, &bytes) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0)
 		return false;
-	return peer.uid == 0 || peer.uid == getuid();
+	return peer.uid == 0 || peer.uid == maker.uid;
 }
 
 static void accept_client(struct control *control)
@@ -103,16 +129,22 @@ static void accept_client(struct control *control)
 	scoped_fd fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct control_client *client;
 
-	if (fd < 0 || !is_permitted(fd))
+	if (fd < 0)
 		return;
 	client = place_for_client(control);
 	if (loop_watch(control->loop, fd, control->tag) < 0)
 		return;
+	client->owner = is_owner(control->listener, fd);
 	client->fd = take_fd(&fd);
 	client->serial = control->served++;
 }
 
 /* ---- One connection ---- */
+
+json_t *control_denial(void)
+{
+	return json_pack("{s:s, s:b}", "error", "that is for root", "denied", 1);
+}
 
 /* What is to be said to a request; its own members as well as the answer's. */
 static json_t *reply_to(struct control *control, const struct control_client *client)
@@ -125,7 +157,7 @@ static json_t *reply_to(struct control *control, const struct control_client *cl
 	if (!word) {
 		json_object_set_new(reply, "error", json_string("expected {\"request\": \"...\"}"));
 	} else {
-		answer = control->answer(control->context, word, client->passed);
+		answer = control->answer(control->context, word, client->passed, client->owner);
 		if (answer) {
 			if (!json_object_get(answer, "error"))
 				json_object_set_new(reply, "reply", json_string(word));
@@ -287,9 +319,10 @@ int control_ask(const char *directory, const char *request, int passed, json_t *
 	reply = json_loadfd(fd, JSON_REJECT_DUPLICATES, &error);
 	if (!reply)
 		return errno == EAGAIN ? -ETIMEDOUT : -EPROTO;
-	if (!json_is_object(reply)) {
+	if (!json_is_object(reply) || json_is_true(json_object_get(reply, "denied"))) {
+		r = json_is_object(reply) ? -EACCES : -EPROTO;
 		json_decref(reply);
-		return -EPROTO;
+		return r;
 	}
 	*ret_reply = reply;
 	return 0;

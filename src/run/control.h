@@ -5,12 +5,14 @@
  *
  *	{"request": "status"}   ->   {"minivpn": "0.1.0", "reply": "status", ...}
  *	anything else           ->   {"minivpn": "0.1.0", "error": "..."}
+ *	not for who asks        ->   {"minivpn": "0.1.0", "error": "...", "denied": true}
  *
  * A request may bring a descriptor (SCM_RIGHTS): what root can open and this process cannot.
  *
- * The socket lies in the instance's directory (host/state.h), made while there are still rights, and
- * is for root alone: by its mode, and by what the kernel says of who connected.  Serving it never
- * blocks: what cannot be sent at once waits in a buffer of its own for the socket to be writable.  At
+ * The socket lies in the instance's directory (host/state.h), made while there are still rights.  Who
+ * may connect says its mode: root, and a group if one was named.  What may be asked for says the kernel's
+ * word of who connected (SO_PEERCRED): whoever is not root gets an answer to what is no secret and
+ * changes nothing.  Serving it never blocks: what cannot be sent at once waits in a buffer of its own for the socket to be writable.  At
  * most CONTROL_CLIENTS_MAX are connected; a further one displaces the one that came first.
  */
 #ifndef RUN_CONTROL_H
@@ -19,7 +21,9 @@
 #include "io/loop.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
 	CONTROL_CLIENTS_MAX = 8,
@@ -27,20 +31,27 @@ enum {
 	CONTROL_TIMEOUT_S = 5, /* that control_ask() waits for a reply */
 };
 
+#define CONTROL_NO_GROUP ((gid_t)-1)
+
 /**
  * control_answer - what answers requests
  * @context: as given to control_start()
  * @request: value of the request's member "request"
  * @passed:  the descriptor that came with it, or -1; control closes it
+ * @owner:   asked by root, or by the user who made the socket
  *
  * Return: the reply's further members, as an object that control takes over ("error" among them if it
- * could not be done); NULL for a request that is not known
+ * could not be done, see control_denial()); NULL for a request that is not known
  */
-typedef json_t *control_answer(void *context, const char *request, int passed);
+typedef json_t *control_answer(void *context, const char *request, int passed, bool owner);
+
+/** control_denial() - what to answer if that is for the owner alone */
+json_t *control_denial(void);
 
 /**
  * struct control_client - one connection
  * @fd:      -1 if there is none
+ * @owner:   root's, or of the user who made the socket
  * @serial:  the lowest came first
  * @request: what has come of the request so far
  * @got:     how many bytes of it
@@ -49,6 +60,7 @@ typedef json_t *control_answer(void *context, const char *request, int passed);
  */
 struct control_client {
 	int fd;
+	bool owner;
 	uint64_t serial;
 	char request[CONTROL_REQUEST_BYTES];
 	size_t got;
@@ -71,11 +83,12 @@ struct control {
 /**
  * control_listen() - make the socket
  * @directory: of the instance
+ * @group:     who may connect beside its owner; CONTROL_NO_GROUP: nobody
  * @ret_fd:    listening, non-blocking, close-on-exec
  *
  * Return: 0 or negative errno
  */
-int control_listen(const char *directory, int *ret_fd);
+int control_listen(const char *directory, gid_t group, int *ret_fd);
 
 /**
  * control_start() - serve it
@@ -101,7 +114,7 @@ void control_stop(struct control *control);
  * @passed:    a descriptor to go with it, or -1; stays the caller's
  * @ret_reply: the whole reply, an object; the caller's to json_decref()
  *
- * Return: 0; -ENOENT or -ECONNREFUSED if nothing runs there; -EPROTO for a reply that is no object;
+ * Return: 0; -ENOENT or -ECONNREFUSED if nothing runs there; -EACCES if it is not for us; -EPROTO for a reply that is no object;
  * or negative errno
  */
 int control_ask(const char *directory, const char *request, int passed, json_t **ret_reply);

@@ -11,6 +11,7 @@
 #include "run/network_parts.h"
 #include "scope.h"
 
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
@@ -94,9 +95,17 @@ static int open_udp(struct network *network, int *ret_fd)
 
 static int open_control(const struct tunnel *tunnel, int *ret_fd)
 {
+	const struct group *group = *tunnel->control_group ? getgrnam(tunnel->control_group) : NULL;
 	char directory[STATE_PATH_BYTES];
-	int error = control_listen(state_directory(tunnel->interface, directory), ret_fd);
+	int error;
 
+	if (*tunnel->control_group && !group) {
+		log_error("tunnel: there is no group '%s': see --control-group",
+			  tunnel->control_group);
+		return -ENOENT;
+	}
+	error = control_listen(state_directory(tunnel->interface, directory),
+			       group ? group->gr_gid : CONTROL_NO_GROUP, ret_fd);
 	if (error)
 		log_error("tunnel: cannot make the control socket in %s: %s", directory,
 			  strerror(-error));

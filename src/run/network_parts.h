@@ -100,7 +100,7 @@ struct endpoint network_endpoint_of(void *context, const char *name);
 void network_write_endpoints(struct network *network);
 
 /** requests_answer() - what answers the control socket; a control_answer */
-json_t *requests_answer(void *context, const char *request, int passed);
+json_t *requests_answer(void *context, const char *request, int passed, bool owner);
 
 /** reload_routes() - route the networks of all peers to them; 0, or negative errno and it was said */
 int reload_routes(struct network *network);

@@ -97,16 +97,19 @@ static json_t *answer_keylog(struct network *network)
 	return json_pack("{s:o}", "sas", list);
 }
 
-json_t *requests_answer(void *context, const char *request, int passed)
+json_t *requests_answer(void *context, const char *request, int passed, bool owner)
 {
 	struct network *network = context;
 
 	if (strcmp(request, "status") == 0)
 		return answer_status(network);
-	if (strcmp(request, "down") == 0)
-		return answer_down(network);
 	if (strcmp(request, "about") == 0)
 		return answer_about(network);
+	/* All else changes something, or shows a secret. */
+	if (!owner)
+		return control_denial();
+	if (strcmp(request, "down") == 0)
+		return answer_down(network);
 	if (strcmp(request, "keylog") == 0)
 		return answer_keylog(network);
 	if (strcmp(request, "reload") == 0)

@@ -16,7 +16,7 @@ enum {
 	TUNNEL_NAME_BYTES = 16, /* IFNAMSIZ */
 	TUNNEL_HOST_BYTES = 254,
 	TUNNEL_PATH_BYTES = 256,
-	TUNNEL_USER_BYTES = 33,
+	TUNNEL_USER_BYTES = 33, /* of users and groups */
 	TUNNEL_ADDRESSES_MAX = 4,
 	TUNNEL_ROUTES_MAX = 64,
 	TUNNEL_DNS_MAX = 4,
@@ -46,6 +46,7 @@ enum {
  * @keepalive_s:   client: seconds of silence before a Ping; 0 = off
  * @copy_dscp:     outer packets bear the DSCP of the inner ones
  * @user:          unprivileged user to become; empty = minivpn, else nobody
+ * @control_group: who may ask it how it is, beside root; empty = nobody
  * @aead:          back-end by name; empty = the fastest that passes its self-test
  * @workers:       worker threads, at least 1
  * @debug:         one line a packet
@@ -75,6 +76,7 @@ struct tunnel {
 	unsigned keepalive_s;
 	bool copy_dscp;
 	char user[TUNNEL_USER_BYTES];
+	char control_group[TUNNEL_USER_BYTES];
 	char aead[16];
 	unsigned workers;
 	bool debug;

@@ -65,6 +65,8 @@ BOTH = {
     "--route": ["", "10.0.0.1/24", "default", "10.0.0.0/33", "fd00::/129", "10.0.0.0/8;192.168.0.0/16"],
     "--mtu": ["", "0", "-1", "1279", "65001", "1400.5", "0x500", "1e4", "01400", "99999999999999999999"],
     "--user": ["", "a b", "-x", "a" * 40],
+    "--control-group": ["", "a b", "-x", "a" * 40],
+    "--dscp": ["", "1", "46", "Copy"],
     "--aead": ["", "AES", "a" * 40],
     "--config": [""],
 }
@@ -122,6 +124,7 @@ def test_command_lines(machine, command, says):
 
 @pytest.mark.parametrize("option, says", [
     ("--user=nobody-of-that-name", "user: found 'nobody-of-that-name', expected a user of this machine"),
+    ("--control-group=no-such-group", "control-group: found 'no-such-group', expected a group of this machine"),
     ("--aead=rot13", "aead: found 'rot13', expected one of those that"),
     ("--local=192.0.2.77:4500", "local: found 192.0.2.77, which is no address of this machine"),
 ])

@@ -43,6 +43,17 @@ def pair(hosts, tmp_path):
     return client, server
 
 
+# Somebody's own program, who knows the socket: sends a request, and a descriptor with it.
+OTHER_PROGRAM = """
+import array, glob, json, socket, sys
+asking = socket.socket(socket.AF_UNIX)
+asking.connect(glob.glob("/run/minivpn/*/minivpn0/control")[0])
+asking.sendmsg([json.dumps({"request": sys.argv[1]}).encode() + bytes([10])],
+               [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
+print(asking.recv(4096).decode())
+"""
+
+
 def status(host, *names):
     """The tunnels that `status --json` shows."""
     answer = json.loads(host.run(MINIVPN, "status", "--json", *names).stdout)
@@ -154,6 +165,44 @@ def test_only_root_may_ask(pair):
         asked = server.run("setpriv", "--reuid=65534", "--clear-groups", MINIVPN, command, check=False)
         assert asked.returncode == 1 and "run it with sudo" in asked.stderr
     assert len(status(server)) == 1
+
+
+def test_a_group_may_look_but_not_touch(hosts, tmp_path):
+    client, server = hosts
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    key = make_key(keys, "laptop", "--endpoint", "192.0.2.1")
+    with server.path("/etc/group").open("a") as groups:
+        groups.write("watchers:x:7007:\n")
+    # A umask that keeps everybody out of new folders, as careful people have it; and one right less
+    # than root has, as in the systemd unit.
+    server.start("sh", "-c", "umask 077; exec setpriv --bounding-set=-chown "
+                 f"{MINIVPN} server --control-group watchers {keys}").wait_for_output("tunnel: up")
+    client.start("minivpn", "client", key).wait_for_output("tunnel: up")
+
+    def ask(*words, groups="7007"):
+        # Nobody: the very user that the daemon has become.
+        return server.run("setpriv", "--reuid=65534", "--regid=65534", f"--groups={groups}",
+                          *words, check=False)
+
+    looked = ask(MINIVPN, "status", "--json")
+    assert json.loads(looked.stdout)["tunnels"][0]["peers"][0]["up"], looked.stderr
+    assert ask(MINIVPN, "list").stdout.split()[:2] == ["laptop", "up"]
+    for command in ("down", "keylog"):
+        asked = ask(MINIVPN, command)
+        assert asked.returncode == 1 and "that is for root: run it with sudo" in asked.stderr
+        assert asked.stdout == ""
+    for command in (["reload"], ["invite", "phone"], ["rotate", "laptop"], ["remove", "laptop"]):
+        asked = ask(MINIVPN, *command)
+        assert asked.returncode > 0 and "ermission denied" in asked.stderr, (command, asked)
+    # It is not our program that keeps to that.
+    for request in ("reload", "down", "keylog", "nonsense"):
+        told = json.loads(ask("/usr/bin/python3", "-c", OTHER_PROGRAM, request).stdout)
+        assert told.pop("minivpn") and told == {"denied": True, "error": "that is for root"}
+    stranger = ask(MINIVPN, "status", groups="7008")
+    assert stranger.returncode == 1 and "that is for root" in stranger.stderr
+    assert [peer["up"] for peer in status(server)[0]["peers"]] == [True]
+    server.run(MINIVPN, "down")
 
 
 def test_whoever_asks_and_says_nothing_holds_nobody_up(pair):

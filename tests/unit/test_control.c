@@ -2,6 +2,7 @@
 #include "run/control.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +23,7 @@ static struct loop loop;
 static struct control control;
 static unsigned answered;
 
-static json_t *answer(void *context, const char *request, int passed)
+static json_t *answer(void *context, const char *request, int passed, bool owner)
 {
 	char *large, byte = 0;
 	json_t *object;
@@ -31,6 +32,8 @@ static json_t *answer(void *context, const char *request, int passed)
 	answered++;
 	if (strcmp(request, "small") == 0)
 		return json_pack("{s:i}", "number", 7);
+	if (strcmp(request, "owner") == 0)
+		return owner ? json_pack("{s:s}", "for", "owner") : control_denial();
 	if (strcmp(request, "passed") == 0)
 		return read(passed, &byte, 1) == 1 ? json_pack("{s:i}", "byte", byte)
 						   : json_pack("{s:s}", "error", "no byte");
@@ -44,18 +47,23 @@ static json_t *answer(void *context, const char *request, int passed)
 	return object;
 }
 
-static int start(void **state)
+static int start_for_group(gid_t group)
 {
 	sigset_t none;
 	int listener;
 
-	(void)state;
 	strcpy(folder, "/tmp/test_control.XXXXXX");
 	sigemptyset(&none);
 	answered = 0;
 	return !mkdtemp(folder) || loop_open(&loop, &none) < 0 ||
-	       control_listen(folder, &listener) < 0 ||
+	       control_listen(folder, group, &listener) < 0 ||
 	       control_start(&control, listener, &loop, 5, answer, &control) < 0;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	return start_for_group(CONTROL_NO_GROUP);
 }
 
 static int stop(void **state)
@@ -86,15 +94,20 @@ static int serve_until(pid_t child)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static void the_socket_is_private(void **state)
+static struct stat stat_socket(void)
 {
 	char path[128];
 	struct stat s;
 
-	(void)state;
 	snprintf(path, sizeof(path), "%s/control", folder);
 	assert_int_equal(stat(path, &s), 0);
-	assert_int_equal(s.st_mode & 07777, 0600);
+	return s;
+}
+
+static void the_socket_is_private(void **state)
+{
+	(void)state;
+	assert_int_equal(stat_socket().st_mode & 07777, 0600);
 }
 
 static void ask_for(const char *request, const char *member, const char *text)
@@ -111,6 +124,63 @@ static void ask_for(const char *request, const char *member, const char *text)
 		_exit(!ok);
 	}
 	assert_int_equal(serve_until(child), 0);
+}
+
+/* Ask as somebody; returns 0 answered, 1 denied, 2 not even connected, 3 otherwise. */
+static int ask_as(uid_t user, gid_t group, const gid_t *further, size_t count, const char *request)
+{
+	json_t *reply;
+	pid_t child = fork();
+	int r;
+
+	if (child == 0) {
+		int probe = socket(AF_UNIX, SOCK_STREAM, 0);
+		struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+		if (setresuid(0, 0, 0) < 0 || setgroups(count, further) < 0 ||
+		    setresgid(group, group, group) < 0 || setresuid(user, user, user) < 0)
+			_exit(4);
+		snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", folder);
+		if (connect(probe, (struct sockaddr *)&address, sizeof(address)) < 0)
+			_exit(2);
+		r = control_ask(folder, request, -1, &reply);
+		_exit(r == 0 ? 0 : r == -EACCES ? 1 : 3);
+	}
+	return serve_until(child);
+}
+
+static void a_group_may_ask_but_for_nothing_of_the_owners(void **state)
+{
+	enum { NOBODY = 65534, STAFF = 50, OTHERS = 51 };
+	const gid_t further[] = { OTHERS, STAFF };
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	umask(077);
+	assert_int_equal(start_for_group(STAFF), 0);
+	assert_int_equal(getegid(), 0);
+	assert_int_equal(stat_socket().st_mode & 07777, 0660);
+	assert_int_equal(stat_socket().st_gid, STAFF);
+	assert_int_equal(chmod(folder, 0755), 0);
+
+	assert_int_equal(ask_as(NOBODY, STAFF, NULL, 0, "small"), 0);
+	assert_int_equal(ask_as(NOBODY, NOBODY, further, 2, "small"), 0);
+	assert_int_equal(ask_as(NOBODY, NOBODY, further, 1, "small"), 2);
+	assert_int_equal(ask_as(NOBODY, STAFF, NULL, 0, "owner"), 1);
+	assert_int_equal(ask_as(0, 0, NULL, 0, "owner"), 0);
+
+	/* Whoever serves it has become somebody else, who is not its owner for that. */
+	assert_int_equal(setresuid(NOBODY, NOBODY, 0), 0);
+	assert_int_equal(ask_as(NOBODY, STAFF, NULL, 0, "small"), 0);
+	assert_int_equal(ask_as(NOBODY, STAFF, NULL, 0, "owner"), 1);
+	assert_int_equal(setresuid(0, 0, 0), 0);
+	stop(NULL);
+
+	start_for_group(CONTROL_NO_GROUP);
+	assert_int_equal(chmod(folder, 0755), 0);
+	assert_int_equal(ask_as(NOBODY, STAFF, further, 2, "small"), 2);
+	stop(NULL);
 }
 
 static void requests_are_answered(void **state)
@@ -238,6 +308,7 @@ int main(void)
 #define WITH_CONTROL(test) cmocka_unit_test_setup_teardown(test, start, stop)
 	const struct CMUnitTest tests[] = {
 		WITH_CONTROL(the_socket_is_private),
+		cmocka_unit_test(a_group_may_ask_but_for_nothing_of_the_owners),
 		WITH_CONTROL(requests_are_answered),
 		WITH_CONTROL(a_reply_may_be_larger_than_the_socket),
 		WITH_CONTROL(a_descriptor_may_come_along),
