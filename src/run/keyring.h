@@ -26,6 +26,7 @@ enum { KEY_DIGEST_BYTES = 32 };
  * @marks:     of @key and of its secrets
  * @peer:      the engine's handle; NULL before there is one
  * @old:       the peer of the key before, while that is good: it has the addresses until then
+ * @said_at:   where the log has it
  * @retired:   the key before has had its day, whatever the file says
  * @is_new:    not yet served
  */
@@ -35,6 +36,7 @@ struct keyring_entry {
 	struct keytext key;
 	struct claimant marks;
 	struct peer *peer, *old;
+	struct endpoint said_at;
 	bool retired, is_new;
 };
 

@@ -72,24 +72,30 @@ static void note_down(struct network *network, const struct engine_event *event)
 
 static void note_up(struct network *network, const struct engine_event *event)
 {
+	struct keyring_entry *entry = peer_tag(event->peer);
+
+	entry->said_at = *event->endpoint;
 	network->is_up = true;
 	network->to_retire = true;
 	if (network->tunnel->role == ROLE_CLIENT) {
 		network->to_announce = true;
 		contact_made(&network->contact);
-	} else if (endpoint_is_none(event->endpoint)) {
-		log_notice("tunnel: %s is connected", name_of(network, event->peer));
 	} else {
 		log_notice("tunnel: %s is connected from %s", name_of(network, event->peer),
 			   shown_endpoint(event->endpoint));
 	}
 }
 
+/* A server's peer is where it has connected from, until it moves. */
 static void note_endpoint(struct network *network, const struct engine_event *event)
 {
+	struct keyring_entry *entry = peer_tag(event->peer);
+	bool moved = !endpoint_same_remote(&entry->said_at, event->endpoint);
+
+	entry->said_at = *event->endpoint;
 	network->endpoints_due = instant_earlier(network->endpoints_due,
 						 instant_after(clock_now(), ENDPOINTS_SETTLE_NS));
-	if (!endpoint_is_none(event->endpoint))
+	if (moved && !endpoint_is_none(event->endpoint))
 		log_info("tunnel: %s is at %s", name_of(network, event->peer),
 			 shown_endpoint(event->endpoint));
 }

@@ -149,6 +149,26 @@ def test_a_client_that_moves_goes_on(world):
     assert "lost" not in client.output()
 
 
+def test_an_event_is_a_line(world):
+    """What the server says of a client that comes, moves, goes, and comes again: no more and no less."""
+    server = world.start_server()
+    client = world.start_client()
+    server.wait_for_output("laptop runs")
+    world.client.readdress("eth0", "192.0.2.99/24", "2001:db8:1::99/64")
+    world.default_route(world.client, "192.0.2.1", "2001:db8:1::1")
+    server.wait_for_output("laptop is at")
+    assert client.stop() == 0
+    server.wait_for_output("laptop is gone")
+    world.start_client()
+    time.sleep(1)       # for what should not come
+    said = [re.sub(r":\d+$", "", line) for line in server.output().splitlines()[1:]]
+    assert said == ["tunnel: laptop is connected from 192.0.2.2",
+                    "tunnel: laptop runs minivpn 0.1.0",
+                    "tunnel: laptop is at 192.0.2.99",
+                    "tunnel: laptop is gone: the other end was stopped",
+                    "tunnel: laptop is connected from 192.0.2.99"]
+
+
 def test_a_new_port_at_the_nat_goes_unnoticed(world):
     world.router.nat(out=world.wan.a)
     world.start_server()
