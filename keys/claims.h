@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What no two keys of one server may have in common: the key itself, the name, an address, a network.
- * A table of who has claimed what, so that ten thousand keys are compared in one pass.  Pure.
+ * A table of who has claimed what, so that ten thousand keys are compared in one pass, and one more
+ * with ten thousand at once.  Pure.
  */
 #ifndef MINIVPN_KEYS_CLAIMS_H
 #define MINIVPN_KEYS_CLAIMS_H
@@ -35,7 +36,7 @@ struct claimant {
 struct claim;
 
 /**
- * struct claims - the table
+ * struct claims - the table; zeroed, it is empty and ready
  * @slot, @slots: open addressing; a power of two, at most half of it in use
  * @used: how many are
  */
@@ -44,18 +45,18 @@ struct claims {
 	size_t slots, used;
 };
 
-/** claims_open() - an empty table for so many keys; false without memory */
-bool claims_open(struct claims *claims, size_t keys);
-
 /**
  * claims_make() - claim all that is in a key
- * @claimant:  outlives the table
+ * @claimant:  does not move or change until claims_drop() or claims_close()
  * @ret_other: who was first, if somebody was
  *
- * Return: NULL; or what the two have in common, in a word
+ * Return: NULL; or what the two have in common, in a word: then claims_drop() has to undo the rest
  */
 const char *claims_make(struct claims *claims, const struct claimant *claimant,
 			const struct claimant **ret_other);
+
+/** claims_drop() - give up whatever @claimant has claimed */
+void claims_drop(struct claims *claims, const struct claimant *claimant);
 
 /** claims_close() - a zeroed one is fine */
 void claims_close(struct claims *claims);

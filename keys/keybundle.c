@@ -6,14 +6,62 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-static const char first_line[] = "minivpn keys 1\n";
+static const char first_line[] = "minivpn keys 2\n";
 
-enum { HEAD_BYTES = NAME_MAX + 16 }; /* the line before a file */
+/**
+ * struct keybundle_head - what stands before a file
+ * @name_bytes: with NUL
+ * @bytes:      of the text; NO_TEXT if there is none
+ */
+struct keybundle_head {
+	struct keystamp stamp;
+	uint32_t name_bytes;
+	uint32_t bytes;
+};
+
+enum { NO_TEXT = KEYFILE_BYTES_MAX + 1 };
+
+/* ---- Stamps ---- */
+
+static int64_t ns_of(const struct timespec *t)
+{
+	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+}
+
+struct keystamp keystamp_of(const struct stat *s, const struct timespec *now)
+{
+	const int64_t rest_ns = (int64_t)KEYSTAMP_REST_S * 1000000000;
+
+	if (ns_of(now) - ns_of(&s->st_ctim) < rest_ns || ns_of(now) - ns_of(&s->st_mtim) < rest_ns)
+		return (struct keystamp){ 0 };
+	return (struct keystamp){
+		.device = s->st_dev,
+		.inode = s->st_ino,
+		.bytes = (uint64_t)s->st_size,
+		.modified_ns = ns_of(&s->st_mtim),
+		.changed_ns = ns_of(&s->st_ctim),
+	};
+}
+
+static bool is_known(const struct keystamp *stamp)
+{
+	return stamp->changed_ns != 0;
+}
+
+bool keystamp_same(const struct keystamp *a, const struct keystamp *b)
+{
+	return is_known(a) && a->device == b->device && a->inode == b->inode &&
+	       a->bytes == b->bytes && a->modified_ns == b->modified_ns &&
+	       a->changed_ns == b->changed_ns;
+}
+
+/* ---- Gathering ---- */
 
 static int out_of_memory(const char *path, struct keyfile_complaint *ret_complaint)
 {
@@ -59,61 +107,126 @@ static bool begin(struct keybundle *bundle, const char *path)
 	return true;
 }
 
-/* One file.  Its length stands before it, in a field of fixed width that is filled in afterwards. */
-static int add(struct keybundle *bundle, int fd, const char *name, const char *path,
-	       struct keyfile_complaint *ret_complaint)
+/* Head and name; the text is to follow.  Returns where the head's length stands, or 0 without memory. */
+static size_t add_head(struct keybundle *bundle, const char *name, const struct keystamp *stamp)
 {
-	char head[HEAD_BYTES], length[6];
-	size_t have = 0, at;
+	struct keybundle_head head = { *stamp, (uint32_t)strlen(name) + 1, NO_TEXT };
+	size_t at;
+
+	if (!make_room(bundle, sizeof(head) + head.name_bytes))
+		return 0;
+	at = bundle->bytes + offsetof(struct keybundle_head, bytes);
+	put(bundle, &head, sizeof(head));
+	put(bundle, name, head.name_bytes);
+	return at;
+}
+
+static int add_text(struct keybundle *bundle, int fd, size_t length_at, const char *path,
+		    struct keyfile_complaint *ret_complaint)
+{
+	uint32_t have = 0;
 	ssize_t n = 1;
 
-	if (!make_room(bundle, HEAD_BYTES + KEYFILE_BYTES_MAX + 1))
+	if (!make_room(bundle, KEYFILE_BYTES_MAX + 1))
 		return out_of_memory(path, ret_complaint);
-	put(bundle, head, (size_t)snprintf(head, sizeof(head), "%s 00000\n", name));
-	at = bundle->bytes;
 	while (n != 0 && have <= KEYFILE_BYTES_MAX) {
-		n = read(fd, bundle->text + at + have, KEYFILE_BYTES_MAX + 1 - have);
-		if (n < 0 && errno != EINTR) {
+		n = read(fd, bundle->text + bundle->bytes + have, KEYFILE_BYTES_MAX + 1 - have);
+		if (n < 0 && errno != EINTR)
 			return keyfile_refuse(ret_complaint, path, errno, "cannot be read: %s",
 					      strerror(errno));
-		}
-		have += n > 0 ? (size_t)n : 0;
+		have += n > 0 ? (uint32_t)n : 0;
 	}
 	if (have > KEYFILE_BYTES_MAX)
 		return keyfile_refuse(ret_complaint, path, EFBIG,
 				      "has more than %d bytes: it is no key file",
 				      KEYFILE_BYTES_MAX);
-	snprintf(length, sizeof(length), "%05zu", have);
-	memcpy(bundle->text + at - 6, length, 5);
+	memcpy(bundle->text + length_at, &have, sizeof(have));
 	bundle->bytes += have;
 	return 0;
 }
 
-static int add_entry(struct keybundle *bundle, int folder, const char *name,
-		     struct keyfile_complaint *ret_complaint)
+static int add(struct keybundle *bundle, int fd, const char *name, const struct keystamp *stamp,
+	       const char *path, struct keyfile_complaint *ret_complaint)
 {
-	char path[PATH_MAX];
-	scoped_fd fd = -1;
+	size_t length_at = add_head(bundle, name, stamp);
 
-	snprintf(path, sizeof(path), "%.*s/%s", (int)(PATH_MAX - NAME_MAX - 2), bundle->path, name);
-	fd = keyfile_open(folder, name, path, ret_complaint);
-	return fd < 0 ? fd : add(bundle, fd, name, path, ret_complaint);
+	return length_at > 0 ? add_text(bundle, fd, length_at, path, ret_complaint)
+			     : out_of_memory(path, ret_complaint);
 }
 
-static int add_folder(struct keybundle *bundle, int folder, struct keyfile_complaint *ret_complaint)
+/**
+ * struct gathering - a folder on its way into a bundle
+ * @now: when that began
+ */
+struct gathering {
+	struct keybundle *bundle;
+	int folder;
+	struct timespec now;
+	enum keybundle_texts texts;
+};
+
+/* The stamp is that of the file that is read, taken before it is: what is written meanwhile shows. */
+static int read_entry(const struct gathering *g, const char *name, const char *path,
+		      struct keyfile_complaint *ret_complaint)
 {
+	scoped_fd fd = keyfile_open(g->folder, name, path, ret_complaint);
+	struct keystamp stamp;
+	struct stat s;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &s) < 0)
+		return keyfile_refuse(ret_complaint, path, errno, "cannot be examined: %s",
+				      strerror(errno));
+	stamp = keystamp_of(&s, &g->now);
+	return add(g->bundle, fd, name, &stamp, path, ret_complaint);
+}
+
+static char *path_of(const struct gathering *g, const char *name, char ret_path[PATH_MAX])
+{
+	snprintf(ret_path, PATH_MAX, "%.*s/%s", (int)(PATH_MAX - NAME_MAX - 2), g->bundle->path,
+		 name);
+	return ret_path;
+}
+
+static int add_entry(const struct gathering *g, const char *name,
+		     struct keyfile_complaint *ret_complaint)
+{
+	struct keystamp stamp = { 0 };
+	char path[PATH_MAX];
+	struct stat s;
+	int r;
+
+	path_of(g, name, path);
+	if (g->texts == KEYBUNDLE_YOUNG) {
+		if (fstatat(g->folder, name, &s, AT_SYMLINK_NOFOLLOW) < 0)
+			return keyfile_refuse(ret_complaint, path, errno, "cannot be examined: %s",
+					      strerror(errno));
+		r = keyfile_check(&s, path, ret_complaint);
+		if (r < 0)
+			return r;
+		stamp = keystamp_of(&s, &g->now);
+	}
+	if (!is_known(&stamp))
+		return read_entry(g, name, path, ret_complaint);
+	return add_head(g->bundle, name, &stamp) > 0 ? 0 : out_of_memory(path, ret_complaint);
+}
+
+static int add_folder(const struct gathering *g, struct keyfile_complaint *ret_complaint)
+{
+	const char *path = g->bundle->path;
 	struct dirent **entry;
-	int r = keyfolder_check(bundle->path, ret_complaint), entries;
+	int r = keyfolder_check(path, ret_complaint), entries;
 
 	if (r < 0)
 		return r;
-	entries = keyfolder_list(bundle->path, &entry);
+	entries = keyfolder_list(path, &entry);
 	if (entries < 0)
-		return keyfile_refuse(ret_complaint, bundle->path, -entries, "cannot be read: %s",
+		return keyfile_refuse(ret_complaint, path, -entries, "cannot be read: %s",
 				      strerror(-entries));
 	for (int i = 0; i < entries; i++) {
 		if (r == 0)
-			r = add_entry(bundle, folder, entry[i]->d_name, ret_complaint);
+			r = add_entry(g, entry[i]->d_name, ret_complaint);
 		free(entry[i]);
 	}
 	free(entry);
@@ -128,24 +241,69 @@ static int add_file(struct keybundle *bundle, struct keyfile_complaint *ret_comp
 
 	if (fd < 0)
 		return fd;
-	return add(bundle, fd, slash ? slash + 1 : bundle->path, bundle->path, ret_complaint);
+	return add(bundle, fd, slash ? slash + 1 : bundle->path, &(struct keystamp){ 0 },
+		   bundle->path, ret_complaint);
 }
 
-int keybundle_gather(const char *path, struct keybundle *ret_bundle,
+int keybundle_gather(const char *path, enum keybundle_texts texts, struct keybundle *ret_bundle,
 		     struct keyfile_complaint *ret_complaint)
 {
 	scoped_fd folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct keybundle bundle;
+	struct gathering g = { .bundle = &bundle, .folder = folder, .texts = texts };
 	int r;
 
 	if (!begin(&bundle, path))
 		return out_of_memory(path, ret_complaint);
-	r = folder < 0 ? add_file(&bundle, ret_complaint)
-		       : add_folder(&bundle, folder, ret_complaint);
+	clock_gettime(CLOCK_REALTIME, &g.now);
+	r = folder < 0 ? add_file(&bundle, ret_complaint) : add_folder(&g, ret_complaint);
 	if (r < 0)
 		keybundle_release(&bundle);
 	else
 		*ret_bundle = bundle;
+	return r;
+}
+
+static int copy_or_read(const struct gathering *g, const struct keybundle_file *file, bool wanted,
+			struct keyfile_complaint *ret_complaint)
+{
+	char path[PATH_MAX];
+	size_t length_at;
+	uint32_t bytes = (uint32_t)file->bytes;
+
+	if (wanted && !file->text)
+		return read_entry(g, file->name, path_of(g, file->name, path), ret_complaint);
+	length_at = add_head(g->bundle, file->name, &file->stamp);
+	if (length_at == 0 || !make_room(g->bundle, bytes))
+		return out_of_memory(g->bundle->path, ret_complaint);
+	if (file->text) {
+		memcpy(g->bundle->text + length_at, &bytes, sizeof(bytes));
+		put(g->bundle, file->text, bytes);
+	}
+	return 0;
+}
+
+int keybundle_fill(struct keybundle *bundle, bool (*wanted)(void *context, const char *name),
+		   void *context, struct keyfile_complaint *ret_complaint)
+{
+	scoped_fd folder = open(bundle->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct keybundle filled;
+	struct gathering g = { .bundle = &filled, .folder = folder };
+	struct keybundle_file file;
+	size_t cursor = 0;
+	int r = 0;
+
+	if (folder < 0)
+		return keyfile_refuse(ret_complaint, bundle->path, errno, "cannot be read: %s",
+				      strerror(errno));
+	if (!begin(&filled, bundle->path))
+		return out_of_memory(bundle->path, ret_complaint);
+	clock_gettime(CLOCK_REALTIME, &g.now);
+	while (r == 0 && keybundle_next(bundle, &cursor, &file) > 0)
+		r = copy_or_read(&g, &file, wanted(context, file.name), ret_complaint);
+	keybundle_release(r == 0 ? bundle : &filled);
+	if (r == 0)
+		*bundle = filled;
 	return r;
 }
 
@@ -157,7 +315,7 @@ int keybundle_gather_from(int fd, const char *name, struct keybundle *ret_bundle
 
 	if (!begin(&bundle, name))
 		return out_of_memory(name, ret_complaint);
-	r = add(&bundle, fd, name, name, ret_complaint);
+	r = add(&bundle, fd, name, &(struct keystamp){ 0 }, name, ret_complaint);
 	if (r < 0)
 		keybundle_release(&bundle);
 	else
@@ -223,25 +381,32 @@ int keybundle_receive(int fd, const char *path, struct keybundle *ret_bundle)
 	return 0;
 }
 
-int keybundle_next(struct keybundle *bundle, size_t *cursor, struct keybundle_file *ret_file)
+int keybundle_next(const struct keybundle *bundle, size_t *cursor, struct keybundle_file *ret_file)
 {
-	size_t at = *cursor ? *cursor : sizeof(first_line) - 1, bytes;
-	char *line = bundle->text + at, *end, *space;
+	size_t at = *cursor ? *cursor : sizeof(first_line) - 1;
+	struct keybundle_head head;
+	const char *name;
 
 	if (at == bundle->bytes)
 		return 0;
-	end = memchr(line, '\n', bundle->bytes - at);
-	if (!end || end - line >= HEAD_BYTES)
+	if (bundle->bytes - at < sizeof(head))
 		return -EPROTO;
-	*end = '\0';
-	space = strrchr(line, ' ');
-	if (!space || strspn(space + 1, "0123456789") != 5 || space + 6 != end)
+	memcpy(&head, bundle->text + at, sizeof(head));
+	at += sizeof(head);
+	name = bundle->text + at;
+	if (head.name_bytes == 0 || head.name_bytes > NAME_MAX + 1 ||
+	    head.name_bytes > bundle->bytes - at ||
+	    strnlen(name, head.name_bytes) != head.name_bytes - 1)
 		return -EPROTO;
-	*space = '\0';
-	bytes = strtoul(space + 1, NULL, 10);
-	if (bytes > KEYFILE_BYTES_MAX || bytes > bundle->bytes - (size_t)(end + 1 - bundle->text))
-		return -EPROTO;
-	*ret_file = (struct keybundle_file){ line, end + 1, bytes };
-	*cursor = (size_t)(end + 1 - bundle->text) + bytes;
+	at += head.name_bytes;
+	*ret_file = (struct keybundle_file){ .name = name, .stamp = head.stamp };
+	if (head.bytes != NO_TEXT) {
+		if (head.bytes > KEYFILE_BYTES_MAX || head.bytes > bundle->bytes - at)
+			return -EPROTO;
+		ret_file->text = bundle->text + at;
+		ret_file->bytes = head.bytes;
+		at += head.bytes;
+	}
+	*cursor = at;
 	return 1;
 }

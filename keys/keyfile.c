@@ -53,32 +53,30 @@ bool keyfile_owner_is_trusted(uid_t owner)
 	return owner == 0 || owner == geteuid() || is_caller_of_sudo(owner);
 }
 
-static int check_safe(int fd, const char *path, struct keyfile_complaint *ret_complaint)
+int keyfile_check(const struct stat *s, const char *path, struct keyfile_complaint *ret_complaint)
 {
-	struct stat s;
-
-	if (fstat(fd, &s) < 0)
-		return keyfile_refuse(ret_complaint, path, errno, "cannot be examined: %s",
-				      strerror(errno));
-	if (!S_ISREG(s.st_mode))
+	if (S_ISLNK(s->st_mode))
+		return keyfile_refuse(ret_complaint, path, ELOOP,
+				      "is a symbolic link, expected the key file itself");
+	if (!S_ISREG(s->st_mode))
 		return keyfile_refuse(ret_complaint, path, EINVAL,
 				      "is not a file, expected a key file");
-	if (!keyfile_owner_is_trusted(s.st_uid))
+	if (!keyfile_owner_is_trusted(s->st_uid))
 		return keyfile_refuse(
 			ret_complaint, path, EPERM,
 			"belongs to user %u, expected user %u or root: whoever owns it could "
 			"change the key",
-			s.st_uid, geteuid());
-	if (s.st_mode & (S_IRWXG | S_IRWXO))
+			s->st_uid, geteuid());
+	if (s->st_mode & (S_IRWXG | S_IRWXO))
 		return keyfile_refuse(
 			ret_complaint, path, EPERM,
 			"has mode %04o, expected 0600: others could have read the key. Make "
 			"a new one, or, if nobody did: chmod 600 '%s'",
-			s.st_mode & 07777, path);
-	if (s.st_size > KEYFILE_BYTES_MAX)
+			s->st_mode & 07777, path);
+	if (s->st_size > KEYFILE_BYTES_MAX)
 		return keyfile_refuse(ret_complaint, path, EFBIG,
 				      "has %lld bytes, expected at most %d: it is no key file",
-				      (long long)s.st_size, KEYFILE_BYTES_MAX);
+				      (long long)s->st_size, KEYFILE_BYTES_MAX);
 	return 0;
 }
 
@@ -155,6 +153,7 @@ int keyfile_open(int folder, const char *name, const char *path,
 	/* Not blocking: a pipe of that name must not hold us up before it is refused. */
 	scoped_fd fd =
 		openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct stat s;
 	int r;
 
 	if (fd < 0 && errno == ELOOP)
@@ -167,7 +166,10 @@ int keyfile_open(int folder, const char *name, const char *path,
 	if (fd < 0)
 		return keyfile_refuse(ret_complaint, path, errno, "cannot be opened: %s",
 				      strerror(errno));
-	r = check_safe(fd, path, ret_complaint);
+	if (fstat(fd, &s) < 0)
+		return keyfile_refuse(ret_complaint, path, errno, "cannot be examined: %s",
+				      strerror(errno));
+	r = keyfile_check(&s, path, ret_complaint);
 	return r < 0 ? r : take_fd(&fd);
 }
 

@@ -11,6 +11,7 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum {
@@ -57,6 +58,14 @@ int keyfile_read(const char *path, struct keytext *ret_key,
  */
 int keyfile_open(int folder, const char *name, const char *path,
 		 struct keyfile_complaint *ret_complaint);
+
+/**
+ * keyfile_check() - is that a file that keyfile_read() would read?
+ * @s: as lstat(2) or fstat(2) tell it
+ *
+ * Return: 0; negative errno with @ret_complaint filled
+ */
+int keyfile_check(const struct stat *s, const char *path, struct keyfile_complaint *ret_complaint);
 
 /**
  * keyfile_parse() - read what a key file holds: the text of a key, or an invite

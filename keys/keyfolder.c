@@ -59,7 +59,7 @@ static int check_distinct(const char *path, const struct keyfolder *folder,
 	const char *same;
 	int r = 0;
 
-	if (!claimant || !claims_open(&claims, folder->count))
+	if (!claimant)
 		return keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
 	for (size_t i = 0; i < folder->count && r == 0; i++) {
 		const struct keytext *key = &folder->key[i];

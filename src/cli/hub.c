@@ -179,17 +179,37 @@ static int tidy(struct hub *hub)
 	return r;
 }
 
-static int send_bundle(const struct hub *hub, json_t **ret_reply)
+/**
+ * struct missing - names of files that the server has asked for, in the order of their names
+ * @at: how many of them were met
+ */
+struct missing {
+	const json_t *names;
+	size_t at;
+};
+
+static bool is_missing(void *context, const char *name)
 {
-	struct keyfile_complaint complaint;
-	struct keybundle bundle;
-	scoped_fd fd = -1;
+	struct missing *missing = context;
+	const char *next;
+
+	while ((next = json_string_value(json_array_get(missing->names, missing->at)))) {
+		int order = strcmp(next, name);
+
+		if (order > 0)
+			break;
+		missing->at++;
+		if (order == 0)
+			return true;
+	}
+	return false;
+}
+
+static int send_bundle(const struct hub *hub, const struct keybundle *bundle, json_t **ret_reply)
+{
+	scoped_fd fd = keybundle_send(bundle);
 	int r;
 
-	if (keybundle_gather(hub->keys, &bundle, &complaint) < 0)
-		return hub_complaint(&complaint);
-	fd = keybundle_send(&bundle);
-	keybundle_release(&bundle);
 	if (fd < 0) {
 		say("the keys cannot be handed over: %s", strerror(-fd));
 		return EXIT_FAILURE;
@@ -198,14 +218,50 @@ static int send_bundle(const struct hub *hub, json_t **ret_reply)
 	return r ? r : -1;
 }
 
+/* Return: -1 if the server has a bundle and its reply is here, otherwise an exit status. */
+static int bring(const struct hub *hub, enum keybundle_texts texts, json_t **ret_reply)
+{
+	struct keyfile_complaint complaint;
+	struct missing missing = { 0 };
+	struct keybundle bundle;
+	json_t *reply;
+	int r;
+
+	if (keybundle_gather(hub->keys, texts, &bundle, &complaint) < 0)
+		return hub_complaint(&complaint);
+	r = send_bundle(hub, &bundle, &reply);
+	missing.names = r < 0 ? json_object_get(reply, "unread") : NULL;
+	if (missing.names) {
+		r = keybundle_fill(&bundle, is_missing, &missing, &complaint);
+		json_decref(reply);
+		r = r < 0 ? hub_complaint(&complaint) : send_bundle(hub, &bundle, &reply);
+	}
+	keybundle_release(&bundle);
+	if (r < 0)
+		*ret_reply = reply;
+	return r;
+}
+
+/* First what files there are, with the texts that the server asks for.  If even then something is
+ * missing, the server is not the same any more, and gets all. */
+static int bring_keys(const struct hub *hub, json_t **ret_reply)
+{
+	int r = bring(hub, KEYBUNDLE_YOUNG, ret_reply);
+
+	if (r >= 0 || !json_object_get(*ret_reply, "unread"))
+		return r;
+	json_decref(*ret_reply);
+	return bring(hub, KEYBUNDLE_ALL, ret_reply);
+}
+
 int hub_reload(struct hub *hub, json_t **ret_reply)
 {
+	json_t *reply = NULL;
 	const char *error;
-	json_t *reply;
 	int r = tidy(hub);
 
 	if (r == 0)
-		r = send_bundle(hub, &reply);
+		r = bring_keys(hub, &reply);
 	if (r >= 0)
 		return r;
 	error = json_string_value(json_object_get(reply, "error"));

@@ -301,24 +301,52 @@ static int send_with_descriptor(int fd, const char *line, size_t size, int passe
 	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* All that comes until the other end hangs up. */
+static int receive_all(int fd, char **ret_text, size_t *ret_bytes)
+{
+	scoped_memory char *text = NULL;
+	size_t bytes = 0, room = 0;
+	ssize_t n = 1;
+
+	while (n > 0) {
+		if (bytes == room) {
+			char *larger = realloc(text, room = room ? 2 * room : 16 << 10);
+
+			if (!larger)
+				return -ENOMEM;
+			text = larger;
+		}
+		n = recv(fd, text + bytes, room - bytes, 0);
+		bytes += n > 0 ? (size_t)n : 0;
+	}
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	*ret_text = take_memory(text);
+	*ret_bytes = bytes;
+	return 0;
+}
+
 int control_ask(const char *directory, const char *request, int passed, json_t **ret_reply)
 {
 	scoped_fd fd = -1;
+	scoped_memory char *text = NULL;
 	char line[256];
 	json_error_t error;
 	json_t *reply;
-	int r = connect_to(directory, &fd), bytes;
+	size_t bytes;
+	int r = connect_to(directory, &fd);
 
 	if (r < 0)
 		return r;
-	bytes = snprintf(line, sizeof(line), "{\"request\": \"%s\"}\n", request);
-	r = send_with_descriptor(fd, line, (size_t)bytes, passed);
+	bytes = (size_t)snprintf(line, sizeof(line), "{\"request\": \"%s\"}\n", request);
+	r = send_with_descriptor(fd, line, bytes, passed);
+	if (r == 0)
+		r = receive_all(fd, &text, &bytes);
 	if (r < 0)
 		return r;
-	errno = 0;
-	reply = json_loadfd(fd, JSON_REJECT_DUPLICATES, &error);
+	reply = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
 	if (!reply)
-		return errno == EAGAIN ? -ETIMEDOUT : -EPROTO;
+		return -EPROTO;
 	if (!json_is_object(reply) || json_is_true(json_object_get(reply, "denied"))) {
 		r = json_is_object(reply) ? -EACCES : -EPROTO;
 		json_decref(reply);

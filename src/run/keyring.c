@@ -19,7 +19,7 @@ int keyring_gather(const struct tunnel *tunnel, struct keybundle *ret_bundle)
 		error = keybundle_gather_from(tunnel->key_fd, "standard input", ret_bundle,
 					      &complaint);
 	else
-		error = keybundle_gather(tunnel->key_path, ret_bundle, &complaint);
+		error = keybundle_gather(tunnel->key_path, KEYBUNDLE_ALL, ret_bundle, &complaint);
 	if (error)
 		log_error("keyring: %s", keyfile_complaint_print(&complaint, text));
 	return error ? -1 : 0;
@@ -66,6 +66,7 @@ static int entry_read(const struct keybundle *bundle, const struct keybundle_fil
 		entry_free(entry);
 		return error;
 	}
+	entry->stamp = file->stamp;
 	memcpy(entry->digest, digest, KEY_DIGEST_BYTES);
 	entry->marks = (struct claimant){ .file = entry->file,
 					  .key = &entry->key,
@@ -90,6 +91,11 @@ static void note_gone(struct keychange *change, struct keyring_entry *entry,
 		change->removed++;
 }
 
+static void keep(struct keychange *change, struct keyring_entry *had)
+{
+	change->entry[change->count++] = had;
+}
+
 /* One file of the bundle; @had is the entry of a file of that name, if there was one. */
 static int compare_file(struct keychange *change, struct keyring_entry *had,
 			const struct keybundle *bundle, const struct keybundle_file *file,
@@ -99,16 +105,25 @@ static int compare_file(struct keychange *change, struct keyring_entry *had,
 	uint8_t digest[KEY_DIGEST_BYTES];
 	int error;
 
+	if (had && keystamp_same(&had->stamp, &file->stamp)) {
+		keep(change, had);
+		return 0;
+	}
+	if (!file->text) {
+		change->unread[change->unread_count++] = file->name;
+		return 0;
+	}
 	crypto_generichash(digest, sizeof(digest), (const uint8_t *)file->text, file->bytes, NULL,
 			   0);
 	if (had && sodium_memcmp(digest, had->digest, sizeof(digest)) == 0) {
-		change->next.entry[change->next.count++] = had;
+		had->stamp = file->stamp; /* true whatever becomes of the change */
+		keep(change, had);
 		return 0;
 	}
 	error = entry_read(bundle, file, digest, &entry, ret_complaint);
 	if (error)
 		return error;
-	change->next.entry[change->next.count++] = entry;
+	change->entry[change->count++] = entry;
 	if (had)
 		note_gone(change, had, entry);
 	else
@@ -125,8 +140,19 @@ static int damaged(const struct keybundle *bundle, struct keyfile_complaint *ret
 	return -EPROTO;
 }
 
+/* Room for @room files, whatever becomes of them. */
+static bool make_room(struct keychange *change, size_t room)
+{
+	void *entry = reallocarray(change->entry, room, sizeof(*change->entry));
+	void *unread = reallocarray(change->unread, room, sizeof(*change->unread));
+
+	change->entry = entry ? entry : change->entry;
+	change->unread = unread ? unread : change->unread;
+	return entry && unread;
+}
+
 /* Both are in the order of names, so that one walk through both finds what has come and gone. */
-static int compare_files(const struct keyring *keyring, struct keybundle *bundle,
+static int compare_files(const struct keyring *keyring, const struct keybundle *bundle,
 			 struct keychange *change, struct keyfile_complaint *ret_complaint)
 {
 	struct keybundle_file file;
@@ -140,14 +166,10 @@ static int compare_files(const struct keyring *keyring, struct keybundle *bundle
 			note_gone(change, keyring->entry[at++], NULL);
 		if (at < keyring->count && strcmp(keyring->entry[at]->file, file.name) == 0)
 			had = keyring->entry[at++];
-		if (change->next.count == room) {
-			struct keyring_entry **entry;
-
+		if (change->count + change->unread_count == room) {
 			room = room ? 2 * room : keyring->count + 16;
-			entry = reallocarray(change->next.entry, room, sizeof(*entry));
-			if (!entry)
+			if (!make_room(change, room))
 				return out_of_memory(bundle->path, ret_complaint);
-			change->next.entry = entry;
 		}
 		error = compare_file(change, had, bundle, &file, ret_complaint);
 	}
@@ -160,30 +182,45 @@ static int compare_files(const struct keyring *keyring, struct keybundle *bundle
 	return 0;
 }
 
-static int check_distinct(const struct keyring *keyring, struct keyfile_complaint *ret_complaint)
+/* Those who go give up what the new ones may claim. */
+static int claim(struct keyring *keyring, const struct keychange *change,
+		 struct keyfile_complaint *ret_complaint)
 {
 	const struct claimant *other;
-	struct claims claims = { 0 };
-	int error = 0;
 
-	if (!claims_open(&claims, keyring->count))
-		return out_of_memory("keys", ret_complaint);
-	for (size_t i = 0; i < keyring->count && !error; i++) {
-		const struct claimant *claimant = &keyring->entry[i]->marks;
-		const char *same = claims_make(&claims, claimant, &other);
+	for (size_t i = 0; i < change->gone_count; i++)
+		claims_drop(&keyring->claims, &change->gone[i].entry->marks);
+	for (size_t i = 0; i < change->count; i++) {
+		const struct claimant *claimant = &change->entry[i]->marks;
+		const char *same;
 
+		if (!change->entry[i]->is_new)
+			continue;
+		same = claims_make(&keyring->claims, claimant, &other);
 		if (!same)
 			continue;
 		snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s", claimant->file);
 		complain(&ret_complaint->what, 0,
 			 "has the same %s as '%s', expected one of its own", same, other->file);
-		error = -EINVAL;
+		return -EINVAL;
 	}
-	claims_close(&claims);
-	return error;
+	return 0;
 }
 
-int keyring_compare(const struct keyring *keyring, struct keybundle *bundle,
+/* As it was before claim(), also if that stopped halfway or was not called at all.  The claims of those
+ * who were there cannot fail: there was room for them before. */
+static void unclaim(struct keyring *keyring, const struct keychange *change)
+{
+	const struct claimant *other;
+
+	for (size_t i = 0; i < change->count; i++)
+		if (change->entry[i]->is_new)
+			claims_drop(&keyring->claims, &change->entry[i]->marks);
+	for (size_t i = 0; i < change->gone_count; i++)
+		claims_make(&keyring->claims, &change->gone[i].entry->marks, &other);
+}
+
+int keyring_compare(struct keyring *keyring, const struct keybundle *bundle,
 		    struct keychange *ret_change, struct keyfile_complaint *ret_complaint)
 {
 	struct keychange change = { 0 };
@@ -193,22 +230,24 @@ int keyring_compare(const struct keyring *keyring, struct keybundle *bundle,
 	if (!change.gone)
 		return out_of_memory(bundle->path, ret_complaint);
 	error = compare_files(keyring, bundle, &change, ret_complaint);
-	if (!error)
-		error = check_distinct(&change.next, ret_complaint);
+	if (!error && change.unread_count == 0)
+		error = claim(keyring, &change, ret_complaint);
 	if (error)
-		keychange_drop(&change);
+		keychange_drop(keyring, &change);
 	else
 		*ret_change = change;
 	return error;
 }
 
-void keychange_drop(struct keychange *change)
+void keychange_drop(struct keyring *keyring, struct keychange *change)
 {
-	for (size_t i = 0; i < change->next.count; i++)
-		if (change->next.entry[i]->is_new)
-			entry_free(change->next.entry[i]);
-	free(change->next.entry);
+	unclaim(keyring, change);
+	for (size_t i = 0; i < change->count; i++)
+		if (change->entry[i]->is_new)
+			entry_free(change->entry[i]);
+	free(change->entry);
 	free(change->gone);
+	free(change->unread);
 	*change = (struct keychange){ 0 };
 }
 
@@ -350,7 +389,8 @@ int keyring_commit(struct keyring *keyring, struct keychange *change, struct eng
 		entry_free(gone);
 	}
 	free(keyring->entry);
-	*keyring = change->next;
+	keyring->entry = change->entry;
+	keyring->count = change->count;
 	for (size_t i = 0; i < keyring->count; i++) {
 		struct keyring_entry *entry = keyring->entry[i];
 		struct endpoint endpoint;
@@ -361,8 +401,16 @@ int keyring_commit(struct keyring *keyring, struct keychange *change, struct eng
 		all &= serve(entry, engine, role, &endpoint, now);
 	}
 	free(change->gone);
+	free(change->unread);
 	*change = (struct keychange){ 0 };
 	return all ? 0 : -ENOMEM;
+}
+
+bool keyring_rotates(const struct peer *peer)
+{
+	const struct keyring_entry *entry = peer_tag(peer);
+
+	return entry->old && entry->peer == peer;
 }
 
 void keyring_retire(struct keyring *keyring, struct engine *engine,
@@ -403,5 +451,6 @@ void keyring_close(struct keyring *keyring)
 	for (size_t i = 0; i < keyring->count; i++)
 		entry_free(keyring->entry[i]);
 	free(keyring->entry);
+	claims_close(&keyring->claims);
 	*keyring = (struct keyring){ 0 };
 }

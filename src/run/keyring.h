@@ -21,6 +21,7 @@ enum { KEY_DIGEST_BYTES = 32 };
 /**
  * struct keyring_entry - one key file, and its peer.  Its address is the peer's tag
  * @file:      the file's name
+ * @stamp:     of the file, as it was when it was read last
  * @digest:    of its text
  * @key:       what it says, without the secrets once the engine has them
  * @marks:     of @key and of its secrets
@@ -32,6 +33,7 @@ enum { KEY_DIGEST_BYTES = 32 };
  */
 struct keyring_entry {
 	char *file;
+	struct keystamp stamp;
 	uint8_t digest[KEY_DIGEST_BYTES];
 	struct keytext key;
 	struct claimant marks;
@@ -40,24 +42,34 @@ struct keyring_entry {
 	bool retired, is_new;
 };
 
-/** struct keyring - the keys of a tunnel, in the order of their files' names */
+/**
+ * struct keyring - the keys of a tunnel
+ * @entry:  in the order of their files' names
+ * @claims: of all of them; while a change is neither committed nor dropped, as they will be
+ */
 struct keyring {
 	struct keyring_entry **entry;
 	size_t count;
+	struct claims claims;
 };
 
 /**
  * struct keychange - what a bundle changes
- * @next:    the keyring as it will be; has the entries that stay in common with the one before
+ * @entry:   the keyring's as they will be, @count of them; those that stay are the same
  * @gone:    entries that leave it, each with the one of the same file that takes its place, or NULL
+ * @unread:  names of files, part of the bundle, whose stamp is new and whose text was not brought: it is
+ *           needed.  If there are any, this is nothing to commit
  * @added, @changed, @removed: how many files
  */
 struct keychange {
-	struct keyring next;
+	struct keyring_entry **entry;
+	size_t count;
 	struct {
 		struct keyring_entry *entry, *successor;
 	} * gone;
 	size_t gone_count;
+	const char **unread;
+	size_t unread_count;
 	size_t added, changed, removed;
 };
 
@@ -71,11 +83,11 @@ int keyring_gather(const struct tunnel *tunnel, struct keybundle *ret_bundle);
 /**
  * keyring_compare() - what would @bundle change?
  *
- * Every key is looked at by itself, and beside all others.
+ * Every key that is new is looked at by itself, and beside all others.
  *
  * Return: 0 (then keyring_commit() or keychange_drop()); negative errno with @ret_complaint
  */
-int keyring_compare(const struct keyring *keyring, struct keybundle *bundle,
+int keyring_compare(struct keyring *keyring, const struct keybundle *bundle,
 		    struct keychange *ret_change, struct keyfile_complaint *ret_complaint);
 
 /**
@@ -89,7 +101,10 @@ int keyring_commit(struct keyring *keyring, struct keychange *change, struct eng
 		   void *context, struct instant now);
 
 /** keychange_drop() - change nothing; a zeroed one is fine */
-void keychange_drop(struct keychange *change);
+void keychange_drop(struct keyring *keyring, struct keychange *change);
+
+/** keyring_rotates() - is that the peer of a new key, and the old one still good? */
+bool keyring_rotates(const struct peer *peer);
 
 /**
  * keyring_retire() - end the old keys of those who are connected with their new ones

@@ -76,7 +76,8 @@ static void note_up(struct network *network, const struct engine_event *event)
 
 	entry->said_at = *event->endpoint;
 	network->is_up = true;
-	network->to_retire = true;
+	/* Not each time that one of ten thousand connects: that walks through all of them. */
+	network->to_retire |= network->tunnel->role == ROLE_SERVER && keyring_rotates(event->peer);
 	if (network->tunnel->role == ROLE_CLIENT) {
 		network->to_announce = true;
 		contact_made(&network->contact);

@@ -83,15 +83,15 @@ static int change_routes(struct network *network, const struct keychange *change
 	for (size_t i = 0; i < change->gone_count; i++)
 		withdraw_routes(network, change->gone[i].entry,
 				change->gone[i].entry->key.network_count);
-	for (; done < change->next.count && !error; done++)
-		if (change->next.entry[done]->is_new)
-			error = add_routes(network, change->next.entry[done], ret_complaint);
+	for (; done < change->count && !error; done++)
+		if (change->entry[done]->is_new)
+			error = add_routes(network, change->entry[done], ret_complaint);
 	if (!error)
 		return 0;
 	for (done--; done-- > 0;)
-		if (change->next.entry[done]->is_new)
-			withdraw_routes(network, change->next.entry[done],
-					change->next.entry[done]->key.network_count);
+		if (change->entry[done]->is_new)
+			withdraw_routes(network, change->entry[done],
+					change->entry[done]->key.network_count);
 	for (size_t i = 0; i < change->gone_count; i++)
 		add_routes(network, change->gone[i].entry, &ignored);
 	return error;
@@ -109,14 +109,14 @@ static json_t *refuse(const struct keyfile_complaint *complaint)
 }
 
 /* What would make a person wonder why a client cannot be reached. */
-static void warn_of_foreign_addresses(const struct network *network, const struct keyring *next)
+static void warn_of_foreign_addresses(const struct network *network, const struct keychange *change)
 {
 	const struct tunnel *tunnel = network->tunnel;
 
-	for (size_t i = 0; i < next->count; i++) {
-		const struct keytext *key = &next->entry[i]->key;
+	for (size_t i = 0; i < change->count; i++) {
+		const struct keytext *key = &change->entry[i]->key;
 
-		for (unsigned a = 0; next->entry[i]->is_new && a < key->address_count; a++) {
+		for (unsigned a = 0; change->entry[i]->is_new && a < key->address_count; a++) {
 			bool inside = false;
 
 			for (unsigned n = 0; n < tunnel->address_count; n++)
@@ -125,7 +125,7 @@ static void warn_of_foreign_addresses(const struct network *network, const struc
 			if (!inside)
 				log_warning("reload: %s: %s is in none of the tunnel's networks, "
 					    "so that nothing is routed there",
-					    next->entry[i]->file,
+					    change->entry[i]->file,
 					    shown_address(&key->address[a].address));
 		}
 	}
@@ -137,11 +137,21 @@ static void log_change(const struct keychange *change)
 		if (!change->gone[i].successor)
 			log_notice("reload: %s is removed and cut off",
 				   change->gone[i].entry->key.name);
-	log_notice("reload: %zu keys: %zu added, %zu changed, %zu removed", change->next.count,
+	log_notice("reload: %zu keys: %zu added, %zu changed, %zu removed", change->count,
 		   change->added, change->changed, change->removed);
 }
 
-static json_t *take_up(struct network *network, struct keybundle *bundle)
+/* What the bundle should have brought. */
+static json_t *ask_for_unread(const struct keychange *change)
+{
+	json_t *names = json_array();
+
+	for (size_t i = 0; i < change->unread_count; i++)
+		json_array_append_new(names, json_string(change->unread[i]));
+	return json_pack("{s:o}", "unread", names);
+}
+
+static json_t *take_up(struct network *network, const struct keybundle *bundle)
 {
 	struct keyfile_complaint complaint;
 	struct keychange change;
@@ -151,18 +161,24 @@ static json_t *take_up(struct network *network, struct keybundle *bundle)
 
 	if (error)
 		return refuse(&complaint);
+	if (change.unread_count > 0) {
+		reply = ask_for_unread(&change);
+		keychange_drop(&network->keyring, &change);
+		return reply;
+	}
 	error = change_routes(network, &change, &complaint);
 	if (error) {
-		keychange_drop(&change);
+		keychange_drop(&network->keyring, &change);
 		return refuse(&complaint);
 	}
-	warn_of_foreign_addresses(network, &change.next);
+	warn_of_foreign_addresses(network, &change);
 	log_change(&change);
 	reply = json_pack("{s:I, s:I, s:I, s:I}", "added", (json_int_t)change.added, "changed",
 			  (json_int_t)change.changed, "removed", (json_int_t)change.removed, "keys",
-			  (json_int_t)change.next.count);
+			  (json_int_t)change.count);
 	error = keyring_commit(&network->keyring, &change, worker_engine(network->worker),
 			       ROLE_SERVER, network_endpoint_of, network, now);
+	network->to_retire = true;
 	network->endpoints_due = instant_earlier(network->endpoints_due, now);
 	if (error)
 		log_error("reload: out of memory: not all of the keys are served");

@@ -18,6 +18,7 @@ from hub import SERVER, Hub
 from lab import BUILD, wait_for
 
 CLIENTS = 1000
+RESTED = 3      # seconds after which a file's times tell whether it has changed since
 
 
 @pytest.fixture(name="world")
@@ -87,8 +88,11 @@ def test_a_thousand_clients(world, keys):
 
 def test_a_reload_among_ten_thousand_keys(world):
     daemon, pid = serve(world, 10 * CLIENTS)
+    made = time.monotonic()
     alice = world.machine("alice")
     world.connect(alice, world.invite("alice", "--endpoint", SERVER), "--route", "10.64.0.0/10")
+    time.sleep(max(0, made + RESTED - time.monotonic()))
+    world.server.run("minivpn", "reload")   # those that had no stamp when it started are read again
     pings = alice.start("ping", "-n", "-i", "0.002", "-c", "1000", "-w", "8", "10.64.0.1")
     pings.wait_for_output("time=")
     took, busy = [], []
@@ -105,5 +109,5 @@ def test_a_reload_among_ten_thousand_keys(world):
     print(f"\nreload of 10,000 keys with one added: {min(took) * 1e3:.0f} ms for the whole command, the server"
           f" busy for {min(busy) * 1e3:.0f} ms; longest round trip meanwhile {longest:.1f} ms")
     assert " 0% packet loss" in pings.output()
-    assert min(took) < 1 and min(busy) < 0.2
+    assert min(took) < 0.3 and min(busy) < 0.1
     assert daemon.running()
