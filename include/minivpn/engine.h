@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 struct engine;
+struct lane_order;
 struct peer; /* a handle: valid from engine_peer_add() to engine_peer_remove() */
 
 enum {
@@ -99,6 +100,9 @@ struct engine_event {
  * @transmit: send a datagram
  * @deliver:  put a packet made by the engine (an ICMP answer) into the tun device
  * @event:    see enum engine_event_kind
+ * @order:    carry an order to the lane of worker @worker, in order (minivpn/lane.h).  It may be executed at
+ *            once, and engine_order_done() called; in engine_destroy() it must.  NULL: there are no lanes,
+ *            and the engine itself receives for all workers
  */
 struct engine_hooks {
 	void *shell;
@@ -108,6 +112,7 @@ struct engine_hooks {
 	void (*transmit)(void *shell, const struct transmission *datagram);
 	void (*deliver)(void *shell, const uint8_t *packet, size_t bytes);
 	void (*event)(void *shell, const struct engine_event *event);
+	void (*order)(void *shell, unsigned worker, struct lane_order *order);
 };
 
 /**
@@ -233,7 +238,8 @@ void engine_outbound(struct engine *engine, struct outbound *packets, size_t n, 
  * @from:        where it came from and which of our addresses it came to; may be shared by many
  * @tos:         outer TOS or traffic class; only the ECN bits count
  * @verdict:     set: VERDICT_PASS (an inner packet for the tun device), VERDICT_CONSUMED,
- *               VERDICT_NAT_KEEPALIVE, or the refusal.  Every verdict has been counted
+ *               VERDICT_NAT_KEEPALIVE, VERDICT_HANDED_OVER (it is for a lane: the shell brings it to
+ *               spi_worker()), or the refusal.  Every verdict has been counted
  * @inner, @inner_bytes: set on PASS: the inner packet, cut to the length its own header states
  * @peer:        set where one was found
  * @sequence:    set on PASS: its ESP sequence number

@@ -15,6 +15,7 @@
 	X(PASS, "pass", "passed")                                                               \
 	X(CONSUMED, "consumed", "control traffic taken in")                                     \
 	X(STAGED, "staged", "waiting for a session")                                            \
+	X(HANDED_OVER, "handed-over", "given to another worker")                                \
 	X(NAT_KEEPALIVE, "nat-keepalive", "NAT keepalive")                                      \
 	/* the outer datagram */                                                                \
 	X(TRUNCATED, "truncated", "shorter than any message")                                   \

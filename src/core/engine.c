@@ -219,6 +219,9 @@ static bool tables_grow(struct engine *engine, size_t more_prefixes)
 		release(engine, before);
 	}
 	if (prefixes > engine->allowed.bucket_count) {
+		if (!lanes_grow(engine, true, prefixes))
+			return false;
+
 		struct allowed_entry **before = engine->allowed.buckets;
 		struct allowed_entry **buckets =
 			allocate(engine, prefixes * sizeof(struct allowed_entry *));
@@ -229,6 +232,9 @@ static bool tables_grow(struct engine *engine, size_t more_prefixes)
 		release(engine, before);
 	}
 	if (spis > engine->spis.bucket_count) {
+		if (!lanes_grow(engine, false, spis))
+			return false;
+
 		struct spi_entry **before = engine->spis.buckets;
 		struct spi_entry **buckets = allocate(engine, spis * sizeof(struct spi_entry *));
 
@@ -259,7 +265,7 @@ struct engine *engine_create(const struct engine_config *config, struct instant 
 	engine->near.buckets = allocate(engine, buckets * sizeof(struct peer *));
 	engine->near.bucket_count = buckets;
 	if (!engine->near.buckets || !engine->scratch || !engine->spis.buckets ||
-	    !engine->allowed.buckets || !staging_prepare(engine)) {
+	    !engine->allowed.buckets || !staging_prepare(engine) || !lanes_create(engine)) {
 		engine_destroy(engine);
 		return NULL;
 	}
@@ -294,6 +300,7 @@ static void peer_destroy(struct peer *peer)
 	release(engine, peer->allowed);
 	hints_remove(&engine->hints, peer);
 	near_take(peer);
+	lanes_peer_destroy(peer);
 
 	if (peer->next)
 		peer->next->previous = peer->previous;
@@ -313,6 +320,7 @@ void engine_destroy(struct engine *engine)
 
 	while (engine->first)
 		peer_destroy(engine->first);
+	lanes_destroy(engine);
 	release(engine, engine->deadlines.heap);
 	release(engine, engine->staged_memory);
 	release(engine, engine->allowed.buckets);
@@ -350,12 +358,19 @@ struct peer *engine_peer_add(struct engine *engine, const struct peer_config *co
 	if (!peer)
 		return NULL;
 	peer->allowed = allocate(engine, (config->allowed_count + 1) * sizeof(*peer->allowed));
-	if (!peer->allowed) {
+	peer->engine = engine;
+	if (!peer->allowed || !lanes_peer_create(peer)) {
+		release(engine, peer->allowed);
+		release(engine, peer);
+		return NULL;
+	}
+	if (!lanes_peer_own(peer, config->allowed, config->allowed_count)) {
+		lanes_peer_destroy(peer);
+		release(engine, peer->allowed);
 		release(engine, peer);
 		return NULL;
 	}
 
-	peer->engine = engine;
 	peer->tag = config->tag;
 	handshake_keys_derive(&peer->ours, config->psk, client ? ROLE_CLIENT : ROLE_SERVER);
 	handshake_keys_derive(&peer->theirs, config->psk, client ? ROLE_SERVER : ROLE_CLIENT);
@@ -410,8 +425,10 @@ int engine_peer_own(struct engine *engine, struct peer *peer, const struct prefi
 	if (!tables_grow(engine, count))
 		return -1;
 	entries = allocate(engine, (count + 1) * sizeof(*entries));
-	if (!entries)
+	if (!entries || !lanes_peer_own(peer, allowed, count)) {
+		release(engine, entries);
 		return -1;
+	}
 	for (unsigned i = 0; i < peer->allowed_count; i++)
 		allowed_remove(&engine->allowed, &peer->allowed[i]);
 	release(engine, peer->allowed);
@@ -440,6 +457,7 @@ void engine_peer_endpoint(struct engine *engine, struct peer *peer, const struct
 		near_put(peer);
 		path_forget(peer);
 		path_start(peer, now);
+		peer_changed(peer);
 	}
 	peer_wake(peer, now);
 }
@@ -554,6 +572,14 @@ static struct sa_in *sa_find(const struct engine *engine, uint32_t spi)
 	return entry && entry->kind == SPI_SA ? (struct sa_in *)entry : NULL;
 }
 
+/* It names a lane's, or nothing. */
+static enum verdict verdict_without_sa(const struct engine *engine, uint32_t spi)
+{
+	struct spi_entry *entry = spi_find(&engine->spis, spi);
+
+	return entry && entry->kind == SPI_OF_LANE ? VERDICT_HANDED_OVER : VERDICT_UNKNOWN_SPI;
+}
+
 static uint32_t spi_of(const struct inbound *d)
 {
 	be32 spi;
@@ -584,7 +610,7 @@ static enum verdict inbound_prepare(struct engine *engine, struct inbound *d,
 
 	sa = sa_find(engine, spi_of(d));
 	if (!sa)
-		return VERDICT_UNKNOWN_SPI;
+		return verdict_without_sa(engine, spi_of(d));
 	d->peer = sa->session->peer;
 	if (!session_may_receive(sa->session, now))
 		return VERDICT_EXPIRED;
@@ -621,14 +647,13 @@ static void sa_forged(struct sa_in *sa, uint64_t limit, struct instant now)
 	if (++sa->forged < limit || session->worn_out)
 		return;
 	session->worn_out = true;
+	peer_changed(session->peer);
 	if (session->state == SESSION_CURRENT)
 		handshake_want(session->peer, true, now);
 }
 
-/* A packet of @sa verified: what follows from that alone, whatever is inside.  Returns whether it
- * promoted its session. */
-static bool sa_heard(struct sa_in *sa, uint32_t sequence, bool newest, const struct endpoint *from,
-		     struct instant now)
+bool sa_heard(struct sa_in *sa, uint32_t sequence, bool newest, const struct endpoint *from,
+	      struct instant now)
 {
 	struct session *session = sa->session;
 	struct peer *peer = session->peer;
@@ -769,6 +794,7 @@ void engine_snapshot(const struct engine *engine, const struct peer *peer,
 		.verdicts = peer->verdicts,
 	};
 	memcpy(ret_snapshot->software, peer->software, sizeof(peer->software));
+	lanes_snapshot(peer, ret_snapshot);
 }
 
 static void show_session(const struct session *session,
@@ -796,5 +822,5 @@ void engine_keylog(const struct peer *peer, void (*each)(void *context, const st
 
 const struct verdicts *engine_verdicts(const struct engine *engine)
 {
-	return &engine->verdicts;
+	return engine->lane_count > 0 ? &engine->gathered : &engine->verdicts;
 }

@@ -14,6 +14,7 @@
  *   elsewhere.c  two machines with one key
  *   roaming.c    which endpoint a server sends to (docs/protocol.md section 8)
  *   path.c       how large a packet the path takes
+ *   lanes.c      what further workers are lent, and what they report
  *   staging.c    packets that wait for a session
  *
  * A peer's sessions move through three kinds of slot:
@@ -30,11 +31,16 @@
 
 #include "deadlines.h"
 #include "hints.h"
+#include "spi.h"
+
 #include "minivpn/allowed.h"
 #include "minivpn/engine.h"
 #include "minivpn/replay.h"
 
 #include <sodium.h>
+
+struct lane_session;
+struct peer_lanes;
 
 enum {
 	PENDING_MAX = 2,
@@ -80,31 +86,8 @@ enum {
 
 /* ---- SPIs ---------------------------------------------------------------------------------- */
 
-enum spi_kind { SPI_SA, SPI_INIT, SPI_PROMISED };
-
-/**
- * struct spi_entry - what an SPI of ours names; part of the thing named
- * @kind: SPI_SA: in a struct sa_in.  SPI_INIT: in a struct outreach, the first of its list, by which a
- *        Response names it.  SPI_PROMISED: one of the others of that list
- */
-struct spi_entry {
-	uint32_t spi;
-	enum spi_kind kind;
-	struct spi_entry *next;
-};
-
-struct spi_table {
-	struct spi_entry **buckets;
-	size_t bucket_count, entries;
-};
-
-struct spi_entry *spi_find(const struct spi_table *table, uint32_t spi);
-void spi_insert(struct spi_table *table, struct spi_entry *entry);
-void spi_remove(struct spi_table *table, struct spi_entry *entry);
-void spi_rehash(struct spi_table *table, struct spi_entry **buckets, size_t bucket_count);
-
-/** spi_draw() - a new unpredictable SPI that nothing of ours has */
-uint32_t spi_draw(struct engine *engine);
+/** spi_draw() - a new SPI that nothing of ours has, unpredictable but for naming @worker of ours */
+uint32_t spi_draw(struct engine *engine, unsigned worker);
 
 /* ---- sessions ------------------------------------------------------------------------------ */
 
@@ -154,6 +137,7 @@ enum session_state { SESSION_PENDING, SESSION_CURRENT, SESSION_OLD };
  * @pending:       only while SESSION_PENDING
  * @replaced:      when it became old
  * @out:           the other end's SAs, behind the last of @in
+ * @lane:          the parts of it that lanes have, one each, behind the last of @out
  */
 struct session {
 	struct peer *peer;
@@ -165,6 +149,7 @@ struct session {
 	struct pending *pending;
 	unsigned in_count, out_count;
 	struct sa_out *out;
+	struct lane_session **lane;
 	struct sa_in in[];
 };
 
@@ -322,6 +307,11 @@ struct peer {
 	struct staged *staged_first, **staged_last;
 	unsigned staged;
 
+	/* lanes.c */
+	struct peer_lanes *lanes; /* NULL if there are none */
+	struct peer *changed_next;
+	bool changed;
+
 	uint64_t packets_in, bytes_in, packets_out, bytes_out, handshakes;
 	char software[SOFTWARE_BYTES];
 	struct verdicts verdicts;
@@ -390,6 +380,11 @@ struct engine {
 	struct instant toobig_window;
 	unsigned toobig_answers;
 
+	unsigned lane_count;
+	struct lane *lane[PAYLOAD_SPIS_MAX - 1];
+	struct peer *changed;     /* of whom the lanes do not know all yet */
+	struct verdicts gathered; /* ours and the lanes' */
+
 	uint8_t *scratch; /* one record at a time that the engine makes itself */
 	size_t scratch_bytes;
 	struct payload answer; /* too large for the stack of every caller */
@@ -409,6 +404,10 @@ void engine_random(struct engine *engine, void *ret_bytes, size_t n);
 enum verdict seal_and_transmit(struct session *session, uint8_t *payload, size_t bytes,
 			       uint8_t next_header, uint8_t tos, const struct endpoint *to,
 			       bool dont_fragment);
+
+/** sa_heard() - a packet of @sa verified, whatever is inside; returns whether it promoted its session */
+bool sa_heard(struct sa_in *sa, uint32_t sequence, bool newest, const struct endpoint *from,
+	      struct instant now);
 
 /** engine_path_headers() - bytes of IP and UDP header in front of a record to @to */
 static inline unsigned path_headers(const struct endpoint *to)
@@ -451,6 +450,22 @@ bool is_forced_down(const struct payload *told);
 enum verdict responder_init(struct engine *engine, const uint8_t *message,
 			    const struct endpoint *from, struct peer **ret_peer,
 			    struct instant now);
+
+/* ---- lanes.c ------------------------------------------------------------------------------- */
+
+/* All of these do nothing where there are no lanes; those that return a bool: false without memory. */
+bool lanes_create(struct engine *engine);
+void lanes_destroy(struct engine *engine);
+bool lanes_grow(struct engine *engine, bool of_prefixes, size_t buckets);
+bool lanes_peer_create(struct peer *peer);
+void lanes_peer_destroy(struct peer *peer);
+bool lanes_peer_own(struct peer *peer, const struct prefix *allowed, unsigned count);
+bool lanes_session_begin(struct session *session);
+void lanes_session_end(struct session *session);
+void lanes_snapshot(const struct peer *peer, struct peer_snapshot *snapshot);
+
+/** peer_changed() - its endpoint, its path or its current session is another now */
+void peer_changed(struct peer *peer);
 
 /* ---- liveness.c ---------------------------------------------------------------------------- */
 

@@ -23,7 +23,7 @@ void offer_fill(struct engine *engine, unsigned remote_workers, struct payload *
 
 		do {
 			repeated = false;
-			offer->spi[i] = spi_draw(engine);
+			offer->spi[i] = spi_draw(engine, i % config->workers);
 			for (unsigned j = 0; j < i; j++)
 				repeated |= offer->spi[j] == offer->spi[i];
 		} while (repeated);
@@ -264,6 +264,10 @@ enum verdict initiator_response(struct engine *engine, const uint8_t *message, s
 		try_again_later(peer, HANDSHAKE_REST, now);
 		return VERDICT_NO_MEMORY;
 	}
+	/* Each worker wants an SA of its own; had we known how many the other end has, we had listed as
+	 * many. */
+	if (told->workers > spi_count)
+		session->rekey_at = instant_after(now, HANDSHAKE_REST);
 	if (client)
 		for (unsigned i = 0; i < PENDING_MAX; i++)
 			if (peer->pending[i])

@@ -62,6 +62,7 @@ unsigned path_inner_mtu(const struct peer *peer)
 void path_forget(struct peer *peer)
 {
 	peer->outer_limit = PATH_UNKNOWN;
+	peer_changed(peer);
 	peer->path_proven = false;
 	peer->path_probing = false;
 	peer->path_raise = INSTANT_NEVER;
@@ -72,6 +73,7 @@ void path_agreed(struct peer *peer, unsigned inner_mtu)
 	if (inner_mtu > peer->inner_agreed) /* what was proven was less */
 		peer->path_proven = false;
 	peer->inner_agreed = inner_mtu;
+	peer_changed(peer);
 }
 
 static bool may_probe(const struct peer *peer, struct instant now)
@@ -108,6 +110,7 @@ static void set_limit(struct peer *peer, unsigned outer, struct instant now)
 	unsigned before = path_inner_mtu(peer);
 
 	peer->outer_limit = outer;
+	peer_changed(peer);
 	if (outer < outer_full(peer)) {
 		peer->path_raise = instant_after(now, PATH_RAISE_AFTER);
 		peer_wake(peer, peer->path_raise);

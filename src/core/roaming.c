@@ -34,6 +34,7 @@ void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct inst
 	peer->endpoint = *endpoint;
 	near_put(peer);
 	path_forget(peer);
+	peer_changed(peer);
 	peer_wake(peer, now);
 	peer_event(peer,
 		   (struct engine_event){ .kind = EVENT_ENDPOINT, .endpoint = &peer->endpoint });

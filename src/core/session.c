@@ -15,14 +15,29 @@ static struct instant rekey_instant(struct engine *engine, struct instant born)
 					   (int64_t)((uint64_t)drawn * CLIENT_REKEY_RANGE >> 32));
 }
 
+/* The receiver of the SA at position @i is its worker number @i, counted round. */
+static enum spi_kind kind_of(const struct engine *engine, unsigned i)
+{
+	return engine->lane_count > 0 && i % engine->config.workers > 0 ? SPI_OF_LANE : SPI_SA;
+}
+
+static void session_release(struct session *s)
+{
+	struct engine_hooks *hooks = &s->peer->engine->config.hooks;
+
+	sodium_memzero(s, (size_t)((uint8_t *)(s->out + s->out_count) - (uint8_t *)s));
+	hooks->release(hooks->shell, s);
+}
+
 struct session *session_create(struct peer *peer, const uint8_t k_in[32], const uint8_t k_out[32],
 			       const uint32_t *in, unsigned in_count, const struct payload *offer,
 			       struct instant now)
 {
 	struct engine *engine = peer->engine;
 	size_t out_at = sizeof(struct session) + in_count * sizeof(struct sa_in);
+	size_t lane_at = out_at + offer->spi_count * sizeof(struct sa_out);
 	struct session *s = engine->config.hooks.allocate(
-		engine->config.hooks.shell, out_at + offer->spi_count * sizeof(struct sa_out));
+		engine->config.hooks.shell, lane_at + engine->lane_count * sizeof(s->lane[0]));
 
 	if (!s)
 		return NULL;
@@ -37,17 +52,23 @@ struct session *session_create(struct peer *peer, const uint8_t k_in[32], const 
 	s->in_count = in_count;
 	s->out_count = offer->spi_count;
 	s->out = (struct sa_out *)((uint8_t *)s + out_at);
+	s->lane = (struct lane_session **)((uint8_t *)s + lane_at);
 	for (unsigned i = 0; i < in_count; i++) {
-		s->in[i].entry = (struct spi_entry){ .spi = in[i], .kind = SPI_SA };
+		s->in[i].entry = (struct spi_entry){ .spi = in[i], .kind = kind_of(engine, i) };
 		s->in[i].session = s;
 		sa_key_derive(k_in, (uint8_t)i, in[i], &s->in[i].key);
-		spi_insert(&engine->spis, &s->in[i].entry);
 	}
 	for (unsigned i = 0; i < s->out_count; i++) {
 		s->out[i].spi = offer->spi[i];
 		s->out[i].next = 1;
 		sa_key_derive(k_out, (uint8_t)i, offer->spi[i], &s->out[i].key);
 	}
+	if (!lanes_session_begin(s)) {
+		session_release(s);
+		return NULL;
+	}
+	for (unsigned i = 0; i < in_count; i++)
+		spi_insert(&engine->spis, &s->in[i].entry);
 	return s;
 }
 
@@ -80,7 +101,6 @@ static void pending_drop(struct session *s)
 
 void session_erase(struct session *s)
 {
-	struct engine_hooks *hooks = &s->peer->engine->config.hooks;
 	struct session **slot = slot_of(s);
 
 	if (slot)
@@ -88,8 +108,8 @@ void session_erase(struct session *s)
 	for (unsigned i = 0; i < s->in_count; i++)
 		spi_remove(&s->peer->engine->spis, &s->in[i].entry);
 	pending_drop(s);
-	sodium_memzero(s, (size_t)((uint8_t *)(s->out + s->out_count) - (uint8_t *)s));
-	hooks->release(hooks->shell, s);
+	lanes_session_end(s);
+	session_release(s);
 }
 
 bool session_may_send(const struct session *s, struct instant now)
@@ -166,6 +186,7 @@ void session_make_current(struct session *session, const struct endpoint *from, 
 	peer->last_success = now;
 	peer->handshakes++;
 	peer->remote_workers = session->remote_workers;
+	peer_changed(peer);
 	path_agreed(peer, session->inner_mtu);
 	roaming_session(peer);
 	came_up(peer, from, now);

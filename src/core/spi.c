@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "engine_state.h"
 
-/* SPIs are drawn at random by ourselves, hence their low bits are hash enough. */
+#include "minivpn/lane.h"
+
+/* SPIs are drawn at random by ourselves, hence some of their bits are hash enough; not the lowest, which
+ * name a worker. */
 static struct spi_entry **bucket_of(const struct spi_table *table, uint32_t spi)
 {
-	return &table->buckets[spi & (table->bucket_count - 1)];
+	return &table->buckets[spi >> 4 & (table->bucket_count - 1)];
 }
 
 struct spi_entry *spi_find(const struct spi_table *table, uint32_t spi)
@@ -50,12 +53,14 @@ void spi_rehash(struct spi_table *table, struct spi_entry **buckets, size_t buck
 	}
 }
 
-uint32_t spi_draw(struct engine *engine)
+uint32_t spi_draw(struct engine *engine, unsigned worker)
 {
+	uint32_t spi, workers = engine->config.workers;
 	be32 drawn;
 
-	do
+	do {
 		engine_random(engine, &drawn, sizeof(drawn));
-	while (be32_to(drawn) < SPI_MIN || spi_find(&engine->spis, be32_to(drawn)));
-	return be32_to(drawn);
+		spi = (be32_to(drawn) & ~spi_worker_mask(workers)) | worker;
+	} while (spi < SPI_MIN || spi_find(&engine->spis, spi));
+	return spi;
 }

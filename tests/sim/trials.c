@@ -67,6 +67,7 @@ static void used_up(struct world *world)
 	struct machine *m = world->machine;
 	struct peer_snapshot before;
 
+	m[SERVER].workers = m[1].workers = 1;
 	start_all(world);
 	world_run(world, 2 * NS_PER_S);
 	before = machine_snapshot(&m[1], SERVER);

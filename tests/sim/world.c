@@ -277,7 +277,7 @@ static void send_some(struct world *world, struct packet packet, unsigned count)
 					    .inner_bytes = packet.bytes };
 		make_packet(&packet, (uint32_t)world->packets, out[i].inner);
 	}
-	engine_outbound(machine->engine, out, count, world->now);
+	crew_outbound(machine, out, count, (unsigned)world->packets);
 	for (unsigned i = 0; i < count; i++)
 		if (out[i].verdict == VERDICT_PASS)
 			put_on_wire(machine, out[i].to, out[i].record, out[i].record_bytes, true);
@@ -465,12 +465,12 @@ void machine_start(struct machine *machine)
 	struct world *world = machine->world;
 	struct engine_config config = {
 		.hooks = { machine, hook_random, hook_allocate, hook_release, hook_transmit,
-			   hook_deliver, hook_event },
+			   hook_deliver, hook_event, crew_order },
 		.role = machine->role,
 		.aead = &watch_aead,
 		.aead_context = &world->watch,
 		.inner_mtu = INNER_MTU_OVER_IPV4,
-		.workers = 1 + machine->number % 3,
+		.workers = machine->workers,
 		.keepalive_ns = world->keepalive_s * NS_PER_S,
 		.software = "minivpn sim",
 	};
@@ -482,6 +482,7 @@ void machine_start(struct machine *machine)
 	machine->engine = engine_create(&config, world->now);
 	if (!machine->engine)
 		sim_fail(world, "an engine could not be made");
+	crew_start(machine);
 	if (machine->role == ROLE_SERVER)
 		server_peers(machine);
 	else
@@ -491,6 +492,7 @@ void machine_start(struct machine *machine)
 
 void machine_kill(struct machine *machine)
 {
+	crew_end(machine);
 	engine_destroy(machine->engine);
 	machine->engine = NULL;
 }
@@ -538,6 +540,7 @@ struct peer_snapshot machine_snapshot(const struct machine *machine, unsigned wi
 {
 	struct peer_snapshot s = { 0 };
 
+	engine_gather(machine->engine);
 	if (machine->peer[with])
 		engine_snapshot(machine->engine, machine->peer[with], &s);
 	return s;
@@ -592,7 +595,7 @@ static void take_unproven(struct machine *machine, struct datagram *d, struct in
 		before[i] = machine_snapshot(machine, i);
 	machine->answers = 0;
 	machine->answer_most = 0;
-	engine_inbound(machine->engine, in, 1, world->now);
+	crew_inbound(machine, in, 1);
 	if (machine->answers > 1 || machine->answer_most > d->bytes)
 		sim_fail(world, "an unproven datagram of %zu bytes: %u answers, the largest of %zu",
 			 d->bytes, machine->answers, machine->answer_most);
@@ -661,7 +664,7 @@ static void take_datagrams(struct world *world, struct happening first)
 	if (machine && is_unproven(first.datagram))
 		take_unproven(machine, first.datagram, in);
 	else if (machine)
-		engine_inbound(machine->engine, in, n, world->now);
+		crew_inbound(machine, in, n);
 	if (machine)
 		after_inbound(machine, in, n);
 	for (size_t i = 0; i < n; i++)
@@ -684,6 +687,7 @@ static void tick(struct machine *machine)
 	if (machine->ticks++ > TICKS_A_SECOND_MAX)
 		sim_fail(world, "machine %u spins", machine->number);
 	engine_tick(machine->engine, world->now);
+	crew_settle(machine, world_chance(world, RARELY / 2));
 }
 
 static struct instant next_instant(const struct world *world)
@@ -715,6 +719,9 @@ void world_run(struct world *world, int64_t ns)
 		}
 	}
 	world->now = end;
+	for (unsigned i = 0; i <= world->clients; i++)
+		if (world->machine[i].engine)
+			crew_settle(&world->machine[i], true);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -738,6 +745,7 @@ void world_begin(struct world *world, const char *scenario, uint64_t seed, unsig
 
 		m->world = world;
 		m->number = i;
+		m->workers = 1 + (i + (unsigned)(seed % 7)) % WORKERS_MAX;
 		m->role = i == SERVER ? ROLE_SERVER : ROLE_CLIENT;
 		endpoint_parse("192.0.2.1:4500", &m->address);
 		if (i != SERVER)

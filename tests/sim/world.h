@@ -7,6 +7,7 @@
 #define TESTS_SIM_WORLD_H
 
 #include "minivpn/engine.h"
+#include "minivpn/lane.h"
 
 #include "watch.h"
 
@@ -17,6 +18,7 @@ enum {
 	DATAGRAM_MAX = 2048,
 	RECORDED_MAX = 256,
 	BURST_MAX = 150,
+	WORKERS_MAX = 3,
 	RARELY = 10000, /* what chances are counted in */
 };
 
@@ -46,6 +48,9 @@ struct network {
  * @events:  how many of each kind
  * @answers, @answer_most: what it sent during the last engine_inbound(), and the largest of that
  * @ticks, @ticks_since: engine_tick() calls since; nothing may make it spin
+ * @workers: its engine, and a lane for each further one (crew.c)
+ * @orders:  not yet followed, by worker; @ending: they are to be at once
+ * @reports: of lanes, not yet taken in; @report_count of them
  */
 struct machine {
 	struct world *world;
@@ -61,6 +66,11 @@ struct machine {
 	size_t answer_most;
 	unsigned ticks;
 	struct instant ticks_since;
+	unsigned workers;
+	struct lane_order *orders[WORKERS_MAX];
+	bool ending;
+	struct sent_report *reports;
+	unsigned report_count;
 };
 
 /** enum honesty - what may be expected of a datagram */
@@ -162,6 +172,20 @@ void machine_move(struct machine *machine, bool port_only);
 /** machine_sleep(), machine_wake() - suspend; @told: the shell notices and tells the engine */
 void machine_sleep(struct machine *machine);
 void machine_wake(struct machine *machine, bool told);
+
+/** crew_order() - the engine's hook */
+void crew_order(void *shell, unsigned worker, struct lane_order *order);
+
+/** crew_start() - the engine has been made; crew_end() - it is about to be destroyed */
+void crew_start(struct machine *machine);
+void crew_end(struct machine *machine);
+
+/** crew_outbound(), crew_inbound() - as the engine's own, at the worker that it falls to */
+void crew_outbound(struct machine *machine, struct outbound *packets, unsigned n, unsigned flow);
+void crew_inbound(struct machine *machine, struct inbound *in, size_t n);
+
+/** crew_settle() - what is on its way between engine and lanes; @orders: to the lanes as well */
+void crew_settle(struct machine *machine, bool orders);
 
 /** world_traffic() - from now on client @client and the server talk */
 void world_traffic(struct world *world, unsigned client, struct traffic traffic);

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The path of a packet in a further worker.  It is the engine's own (engine.c) without everything that
+ * is not about sealing and opening: what would change a session, an endpoint or a timer there is a
+ * report here.
+ *
+ * Reports are for moments, not for packets.  That data went out, or that a peer was heard where it is known
+ * to be, is told every REPORT_REST; what the engine must decide on is told at once: the first packet of a
+ * session, which may promote it, and a packet from elsewhere, after which the next one from the known
+ * place is told at once too, since it disproves the other (docs/protocol.md section 8).
+ */
+#include "lane_state.h"
+
+#include "minivpn/ecn.h"
+
+#include "engine_state.h"
+
+#include <string.h>
+
+/* Silence is counted in seconds. */
+#define REPORT_REST   (50 * NS_PER_MS)
+#define STRANGER_REST (10 * NS_PER_MS)
+
+void lane_start(struct lane *lane, const struct lane_hooks *hooks, void *context)
+{
+	lane->hooks = *hooks;
+	lane->context = context;
+}
+
+void lane_count(struct lane *lane, enum verdict verdict, uint64_t n)
+{
+	lane->verdicts.count[verdict] += n;
+}
+
+static void count(struct lane *lane, struct lane_peer *peer, enum verdict verdict)
+{
+	lane->verdicts.count[verdict]++;
+	if (peer)
+		peer->counts.verdicts.count[verdict]++;
+}
+
+static bool report(struct lane *lane, const struct lane_report *report, const uint8_t *bytes,
+		   size_t n)
+{
+	return lane->hooks.report(lane->hooks.shell, report, bytes, n);
+}
+
+/* ---- orders -------------------------------------------------------------------------------- */
+
+static void session_begins(struct lane *lane, struct lane_session *session)
+{
+	for (unsigned i = 0; i < session->in_count; i++)
+		spi_insert(&lane->spis, &session->in[i].entry);
+}
+
+static void session_ends(struct lane *lane, struct lane_session *session)
+{
+	struct lane_peer *peer = session->peer;
+
+	for (unsigned i = 0; i < session->in_count; i++) {
+		spi_remove(&lane->spis, &session->in[i].entry);
+		sa_key_wipe(&session->in[i].key);
+	}
+	sa_key_wipe(&session->key);
+	if (peer->way.sending == session)
+		peer->way.sending = NULL;
+}
+
+static void prefixes_withdraw(struct lane *lane, struct lane_prefixes *prefixes)
+{
+	for (unsigned i = 0; prefixes && i < prefixes->count; i++)
+		allowed_remove(&lane->allowed, &prefixes->entry[i]);
+}
+
+static void prefixes_change(struct lane *lane, struct lane_prefixes *prefixes)
+{
+	struct lane_peer *peer = prefixes->peer;
+
+	prefixes_withdraw(lane, peer->prefixes);
+	prefixes->order.done = peer->prefixes;
+	peer->prefixes = prefixes;
+	for (unsigned i = 0; i < prefixes->count; i++)
+		allowed_insert(&lane->allowed, &prefixes->entry[i]);
+}
+
+static void table_grows(struct lane *lane, struct lane_table *table)
+{
+	struct lane_table **own = table->of_prefixes ? &lane->prefix_table : &lane->spi_table;
+
+	if (table->of_prefixes)
+		allowed_rehash(&lane->allowed, (struct allowed_entry **)table->buckets,
+			       table->bucket_count);
+	else
+		spi_rehash(&lane->spis, (struct spi_entry **)table->buckets, table->bucket_count);
+	table->order.done = *own;
+	*own = table;
+}
+
+void lane_execute(struct lane *lane, struct lane_order *order)
+{
+	struct lane_peer *peer = order->about;
+
+	switch ((enum lane_order_kind)order->kind) {
+	case LANE_SESSION_BEGINS:
+		session_begins(lane, order->about);
+		break;
+	case LANE_SESSION_ENDS:
+		session_ends(lane, order->about);
+		order->done = order->about;
+		break;
+	case LANE_PEER_BEGINS:
+		break;
+	case LANE_PEER_CHANGES:
+		peer->way = peer->told;
+		break;
+	case LANE_PEER_ENDS:
+		prefixes_withdraw(lane, peer->prefixes);
+		order->done = order->about;
+		break;
+	case LANE_PREFIXES:
+		prefixes_change(lane, order->about);
+		break;
+	case LANE_TABLE:
+		table_grows(lane, order->about);
+		break;
+	}
+}
+
+/* ---- out ----------------------------------------------------------------------------------- */
+
+static bool may_send(const struct lane_peer *peer, size_t bytes, struct instant now)
+{
+	const struct lane_session *s = peer->way.sending;
+
+	return s && s->next > 0 && s->next <= SEQUENCE_MAX && !s->worn_out &&
+	       !instant_reached(now, s->send_until) && !endpoint_is_none(&peer->way.endpoint) &&
+	       bytes <= peer->way.inner_mtu;
+}
+
+static void note_sent(struct lane *lane, struct lane_peer *peer, struct instant now)
+{
+	if (instant_since(now, peer->sent_told) < REPORT_REST)
+		return;
+	if (report(lane, &(struct lane_report){ LANE_SENT, .spi = peer->way.sending->name }, NULL,
+		   0))
+		peer->sent_told = now;
+}
+
+/* VERDICT_PASS: @ret_sealing is ready. */
+static enum verdict outbound_prepare(struct lane *lane, struct outbound *p,
+				     struct sealing *ret_sealing, struct lane_peer **ret_peer,
+				     struct instant now)
+{
+	struct inner inner;
+	enum verdict verdict = inner_parse(p->inner, p->inner_bytes, &inner);
+	struct lane_session *session;
+	struct lane_peer *peer;
+
+	if (verdict != VERDICT_PASS)
+		return verdict;
+	peer = allowed_lookup(&lane->allowed, &inner.destination);
+	if (!peer || !may_send(peer, inner.bytes, now))
+		return report(lane, &(struct lane_report){ LANE_OUTBOUND }, p->inner, inner.bytes)
+			       ? VERDICT_HANDED_OVER
+			       : VERDICT_QUEUE_FULL;
+	*ret_peer = peer;
+	session = peer->way.sending;
+	note_sent(lane, peer, now);
+	*ret_sealing = (struct sealing){ .payload = p->inner,
+					 .payload_bytes = p->inner_bytes,
+					 .next_header = inner.version == 4 ? NEXT_HEADER_IPV4
+									   : NEXT_HEADER_IPV6,
+					 .key = &session->key,
+					 .spi = session->spi,
+					 .sequence = (uint32_t)session->next++ };
+	if (session->next == REKEY_AFTER_PACKETS)
+		report(lane, &(struct lane_report){ LANE_USED, .spi = session->name }, NULL, 0);
+	p->to = &peer->way.endpoint;
+	p->tos = ecn_encapsulate(inner.tos, lane->copy_dscp);
+	return VERDICT_PASS;
+}
+
+static void outbound_batch(struct lane *lane, struct outbound *packets, size_t n,
+			   struct instant now)
+{
+	BATCH_STORAGE struct sealing batch[ENGINE_BATCH];
+	BATCH_STORAGE struct lane_peer *peers[ENGINE_BATCH];
+	size_t sealed = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct outbound *p = &packets[i];
+
+		p->peer = NULL;
+		peers[i] = NULL;
+		p->verdict = outbound_prepare(lane, p, &batch[sealed], &peers[i], now);
+		sealed += p->verdict == VERDICT_PASS;
+	}
+	envelope_seal(lane->aead, lane->context, batch, sealed);
+	for (size_t i = 0, s = 0; i < n; i++) {
+		struct outbound *p = &packets[i];
+
+		count(lane, peers[i], p->verdict);
+		if (p->verdict != VERDICT_PASS)
+			continue;
+		p->record = batch[s].record;
+		p->record_bytes = batch[s].record_bytes;
+		s++;
+		peers[i]->counts.packets_out++;
+		peers[i]->counts.bytes_out += p->inner_bytes;
+	}
+}
+
+void lane_outbound(struct lane *lane, struct outbound *packets, size_t n, struct instant now)
+{
+	for (size_t done = 0; done < n; done += ENGINE_BATCH)
+		outbound_batch(lane, packets + done,
+			       n - done < ENGINE_BATCH ? n - done : ENGINE_BATCH, now);
+}
+
+/* ---- in ------------------------------------------------------------------------------------ */
+
+static struct lane_sa *sa_find(const struct lane *lane, uint32_t spi)
+{
+	return (struct lane_sa *)spi_find(&lane->spis, spi);
+}
+
+static uint32_t spi_of(const struct inbound *d)
+{
+	be32 spi;
+
+	memcpy(&spi, d->datagram, sizeof(spi));
+	return be32_to(spi);
+}
+
+/* VERDICT_PASS: @ret_opening is ready. */
+static enum verdict inbound_prepare(struct lane *lane, struct inbound *d,
+				    struct opening *ret_opening, struct lane_sa **ret_sa,
+				    struct instant now)
+{
+	struct lane_session *session;
+	struct lane_sa *sa;
+	be32 sequence;
+
+	d->peer = NULL;
+	*ret_sa = NULL;
+	if (d->bytes < sizeof(be32) || spi_worker(spi_of(d), lane->workers) != lane->worker)
+		return VERDICT_HANDED_OVER;
+	if (d->bytes < ENVELOPE_MIN_BYTES)
+		return VERDICT_TRUNCATED;
+	sa = sa_find(lane, spi_of(d));
+	if (!sa)
+		return VERDICT_UNKNOWN_SPI;
+	session = sa->session;
+	if (lane->role == ROLE_CLIENT &&
+	    !endpoint_same_remote(d->from, &session->peer->way.endpoint))
+		return VERDICT_WRONG_REMOTE;
+	*ret_sa = sa;
+	if (session->worn_out || instant_reached(now, session->receive_until))
+		return VERDICT_EXPIRED;
+	memcpy(&sequence, d->datagram + offsetof(struct envelope_header, sequence),
+	       sizeof(sequence));
+	d->sequence = be32_to(sequence);
+	if (!replay_would_accept(&sa->replay, d->sequence))
+		return VERDICT_REPLAYED;
+	*ret_opening = (struct opening){ .record = d->datagram,
+					 .record_bytes = d->bytes,
+					 .key = &sa->key };
+	return VERDICT_PASS;
+}
+
+static void forged(struct lane *lane, struct lane_sa *sa)
+{
+	struct lane_session *session = sa->session;
+
+	if (++sa->forged < lane->aead->forgery_limit || session->worn_out)
+		return;
+	session->worn_out = true;
+	report(lane, &(struct lane_report){ LANE_WORN_OUT, .spi = session->name }, NULL, 0);
+}
+
+/* Is this one of the moments that the engine has to know of? */
+static bool is_news(const struct lane *lane, const struct lane_session *session, bool newest,
+		    bool stranger, struct instant now)
+{
+	int64_t since = instant_since(now, session->heard_told);
+
+	if (!session->heard || since >= REPORT_REST)
+		return true;
+	if (lane->role == ROLE_CLIENT || !newest)
+		return false;
+	return stranger ? since >= STRANGER_REST || !session->stranger : session->stranger;
+}
+
+static void note_heard(struct lane *lane, struct lane_sa *sa, const struct inbound *d, bool newest,
+		       bool at_once, struct instant now)
+{
+	struct lane_session *session = sa->session;
+	bool stranger = !endpoint_equal(d->from, &session->peer->way.endpoint);
+	const struct lane_report heard = { .kind = LANE_HEARD,
+					   .spi = sa->entry.spi,
+					   .sequence = d->sequence,
+					   .newest = newest,
+					   .from = *d->from };
+
+	if (!at_once && !is_news(lane, session, newest, stranger, now))
+		return;
+	if (!report(lane, &heard, NULL, 0))
+		return;
+	session->heard = true;
+	session->stranger = stranger;
+	session->heard_told = now;
+}
+
+static enum verdict dummy_receive(struct lane *lane, const struct lane_sa *sa,
+				  const struct inbound *d, const struct opening *opening)
+{
+	const struct lane_report dummy = { .kind = LANE_DUMMY,
+					   .spi = sa->entry.spi,
+					   .from = *d->from };
+
+	return report(lane, &dummy, opening->payload, opening->payload_bytes) ? VERDICT_HANDED_OVER
+									      : VERDICT_QUEUE_FULL;
+}
+
+static enum verdict record_receive(struct lane *lane, struct lane_sa *sa, struct inbound *d,
+				   const struct opening *opening, struct instant now)
+{
+	struct lane_peer *peer = sa->session->peer;
+	struct inner inner;
+	enum verdict verdict = opening->verdict;
+	bool newest, is_dummy;
+
+	if (verdict == VERDICT_FORGED)
+		forged(lane, sa);
+	if (verdict == VERDICT_FORGED || verdict == VERDICT_TRUNCATED)
+		return verdict;
+	newest = d->sequence > sa->replay.highest;
+	if (!replay_commit(&sa->replay, d->sequence))
+		return VERDICT_REPLAYED;
+	is_dummy = verdict == VERDICT_PASS && opening->next_header == NEXT_HEADER_NONE;
+	note_heard(lane, sa, d, newest, is_dummy, now);
+	if (verdict != VERDICT_PASS)
+		return verdict;
+	if (is_dummy)
+		return dummy_receive(lane, sa, d, opening);
+
+	verdict = inner_parse(opening->payload, opening->payload_bytes, &inner);
+	if (verdict != VERDICT_PASS)
+		return verdict;
+	if (allowed_lookup(&lane->allowed, &inner.source) != peer)
+		return VERDICT_WRONG_SOURCE;
+	if (!ecn_decapsulate(opening->payload, d->tos))
+		return VERDICT_ECN_DROPPED;
+	d->inner = opening->payload;
+	d->inner_bytes = inner.bytes;
+	peer->counts.packets_in++;
+	peer->counts.bytes_in += inner.bytes;
+	return VERDICT_PASS;
+}
+
+static void inbound_batch(struct lane *lane, struct inbound *datagrams, size_t n,
+			  struct instant now)
+{
+	BATCH_STORAGE struct opening batch[ENGINE_BATCH];
+	BATCH_STORAGE struct lane_sa *sas[ENGINE_BATCH];
+	size_t opened = 0, at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		datagrams[i].verdict =
+			inbound_prepare(lane, &datagrams[i], &batch[opened], &sas[i], now);
+		opened += datagrams[i].verdict == VERDICT_PASS;
+	}
+	envelope_open(lane->aead, lane->context, batch, opened);
+	for (size_t i = 0; i < n; i++) {
+		struct inbound *d = &datagrams[i];
+
+		if (d->verdict == VERDICT_PASS)
+			d->verdict = record_receive(lane, sas[i], d, &batch[at++], now);
+		count(lane, sas[i] ? sas[i]->session->peer : NULL, d->verdict);
+	}
+}
+
+void lane_inbound(struct lane *lane, struct inbound *datagrams, size_t n, struct instant now)
+{
+	for (size_t done = 0; done < n; done += ENGINE_BATCH)
+		inbound_batch(lane, datagrams + done,
+			      n - done < ENGINE_BATCH ? n - done : ENGINE_BATCH, now);
+}
