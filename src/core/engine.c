@@ -256,6 +256,7 @@ struct engine *engine_create(const struct engine_config *config, struct instant 
 	if (!engine)
 		return NULL;
 	engine->config = *config;
+	engine->hints.vectors = hints_best();
 	engine->scratch = allocate(engine, scratch);
 	engine->scratch_bytes = scratch;
 	engine->spis.buckets = allocate(engine, buckets * sizeof(struct spi_entry *));

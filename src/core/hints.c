@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hints.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { WORDS = EPHEMERAL_BYTES / 8 };
-
-/* GNU C splits what the processor has no registers for. */
-typedef uint64_t lanes __attribute__((vector_size(8 * HINT_LANES)));
 
 static uint64_t word_from(const uint8_t *bytes)
 {
@@ -42,7 +40,7 @@ void hints_remove(struct hints *hints, const void *owner)
 
 #define ROTATE(x, bits) ((x) << (bits) | (x) >> (64 - (bits)))
 
-/* SipRound of the paper by Aumasson and Bernstein, on HINT_LANES states at a time. */
+/* SipRound of the paper by Aumasson and Bernstein, on as many states at a time as @v has lanes. */
 #define ROUND(v)                         \
 	do {                             \
 		v[0] += v[1];            \
@@ -61,68 +59,80 @@ void hints_remove(struct hints *hints, const void *owner)
 		v[2] = ROTATE(v[2], 32); \
 	} while (0)
 
-/* Which of HINT_LANES keys yield @hint: a bit for each.  The message is EPHEMERAL_BYTES long, and the
- * last word of SipHash's padding holds nothing but that length. */
-static inline __attribute__((always_inline)) unsigned
-match(const uint64_t *k0, const uint64_t *k1, const uint64_t message[WORDS], uint64_t hint)
-{
-	lanes v[4], key[2];
-	unsigned found = 0;
+typedef uint64_t lanes2 __attribute__((vector_size(8 * 2)));
+typedef uint64_t lanes4 __attribute__((vector_size(8 * 4)));
+typedef uint64_t lanes8 __attribute__((vector_size(8 * 8)));
+static_assert(HINT_LANES % 8 == 0, "room for whole vectors of either width");
 
-	memcpy(&key[0], k0, sizeof(key[0]));
-	memcpy(&key[1], k1, sizeof(key[1]));
-	v[0] = key[0] ^ 0x736f6d6570736575;
-	v[1] = key[1] ^ 0x646f72616e646f6d;
-	v[2] = key[0] ^ 0x6c7967656e657261;
-	v[3] = key[1] ^ 0x7465646279746573;
-	for (int i = 0; i <= WORDS; i++) {
-		uint64_t word = i < WORDS ? message[i] : (uint64_t)EPHEMERAL_BYTES << 56;
-
-		v[3] ^= word;
-		ROUND(v);
-		ROUND(v);
-		v[0] ^= word;
+/* Which of @lanes keys, in vectors of type @type, yield @hint: a bit for each.  The message is
+ * EPHEMERAL_BYTES long, and the last word of SipHash's padding holds nothing but that length. */
+#define DEFINE_SEARCH(name, target, type, lanes)                                                  \
+	target static inline __attribute__((always_inline)) unsigned match_##name(                \
+		const uint64_t *k0, const uint64_t *k1, const uint64_t message[WORDS],            \
+		uint64_t hint)                                                                    \
+	{                                                                                         \
+		type v[4], key[2];                                                                \
+		unsigned found = 0;                                                               \
+                                                                                                  \
+		memcpy(&key[0], k0, sizeof(key[0]));                                              \
+		memcpy(&key[1], k1, sizeof(key[1]));                                              \
+		v[0] = key[0] ^ 0x736f6d6570736575;                                               \
+		v[1] = key[1] ^ 0x646f72616e646f6d;                                               \
+		v[2] = key[0] ^ 0x6c7967656e657261;                                               \
+		v[3] = key[1] ^ 0x7465646279746573;                                               \
+		for (int i = 0; i <= WORDS; i++) {                                                \
+			uint64_t word = i < WORDS ? message[i] : (uint64_t)EPHEMERAL_BYTES << 56; \
+                                                                                                  \
+			v[3] ^= word;                                                             \
+			ROUND(v);                                                                 \
+			ROUND(v);                                                                 \
+			v[0] ^= word;                                                             \
+		}                                                                                 \
+		v[2] ^= 0xff;                                                                     \
+		ROUND(v);                                                                         \
+		ROUND(v);                                                                         \
+		ROUND(v);                                                                         \
+		ROUND(v);                                                                         \
+		v[0] ^= v[1] ^ v[2] ^ v[3];                                                       \
+		for (unsigned i = 0; i < (lanes); i++)                                            \
+			found |= (unsigned)(v[0][i] == hint) << i;                                \
+		return found;                                                                     \
+	}                                                                                         \
+                                                                                                  \
+	target static size_t search_##name(const struct hints *hints, size_t from,                \
+					   const uint64_t message[WORDS], uint64_t hint)          \
+	{                                                                                         \
+		for (size_t at = from / (lanes) * (lanes); at < hints->count; at += (lanes)) {    \
+			unsigned found = match_##name(hints->word[0] + at, hints->word[1] + at,   \
+						      message, hint);                             \
+                                                                                                  \
+			if (at < from)                                                            \
+				found &= ~0u << (from - at);                                      \
+			if (found) {                                                              \
+				at += (unsigned)__builtin_ctz(found);                             \
+				return at < hints->count ? at : hints->count;                     \
+			}                                                                         \
+		}                                                                                 \
+		return hints->count;                                                              \
 	}
-	v[2] ^= 0xff;
-	ROUND(v);
-	ROUND(v);
-	ROUND(v);
-	ROUND(v);
-	v[0] ^= v[1] ^ v[2] ^ v[3];
-	for (unsigned i = 0; i < HINT_LANES; i++)
-		found |= (unsigned)(v[0][i] == hint) << i;
-	return found;
-}
 
-static inline __attribute__((always_inline)) size_t
-search(const struct hints *hints, size_t from, const uint64_t message[WORDS], uint64_t hint)
-{
-	for (size_t at = from / HINT_LANES * HINT_LANES; at < hints->count; at += HINT_LANES) {
-		unsigned found = match(hints->word[0] + at, hints->word[1] + at, message, hint);
-
-		if (at < from)
-			found &= ~0u << (from - at);
-		if (found) {
-			at += (unsigned)__builtin_ctz(found);
-			return at < hints->count ? at : hints->count;
-		}
-	}
-	return hints->count;
-}
-
-static size_t search_plainly(const struct hints *hints, size_t from, const uint64_t message[WORDS],
-			     uint64_t hint)
-{
-	return search(hints, from, message, hint);
-}
-
+/* As wide as the registers: GNU C splits what is wider, and what it splits goes through memory. */
+DEFINE_SEARCH(plain, , lanes2, 2)
 #ifdef __x86_64__
-__attribute__((target("avx2"))) static size_t
-search_avx2(const struct hints *hints, size_t from, const uint64_t message[WORDS], uint64_t hint)
-{
-	return search(hints, from, message, hint);
-}
+DEFINE_SEARCH(avx2, __attribute__((target("avx2"))), lanes4, 4)
+DEFINE_SEARCH(avx512, __attribute__((target("avx512f"))), lanes8, 8) /* and rotates in one step */
 #endif
+
+enum hints_vectors hints_best(void)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx512f"))
+		return HINTS_AVX512;
+	if (__builtin_cpu_supports("avx2"))
+		return HINTS_AVX2;
+#endif
+	return HINTS_PLAIN;
+}
 
 size_t hints_find(const struct hints *hints, size_t from, const uint8_t ephemeral[EPHEMERAL_BYTES],
 		  const uint8_t hint[HINT_BYTES])
@@ -132,8 +142,10 @@ size_t hints_find(const struct hints *hints, size_t from, const uint8_t ephemera
 	for (int i = 0; i < WORDS; i++)
 		message[i] = word_from(ephemeral + 8 * i);
 #ifdef __x86_64__
-	if (__builtin_cpu_supports("avx2"))
+	if (hints->vectors == HINTS_AVX512)
+		return search_avx512(hints, from, message, word_from(hint));
+	if (hints->vectors == HINTS_AVX2)
 		return search_avx2(hints, from, message, word_from(hint));
 #endif
-	return search_plainly(hints, from, message, word_from(hint));
+	return search_plain(hints, from, message, word_from(hint));
 }

@@ -17,12 +17,20 @@
 
 enum { HINT_LANES = 8 };
 
+/** enum hints_vectors - what the search is done with, worst first */
+enum hints_vectors { HINTS_PLAIN, HINTS_AVX2, HINTS_AVX512 };
+
+/** hints_best() - the best that this processor has */
+enum hints_vectors hints_best(void);
+
 /**
- * struct hints - the hint keys of all peers
+ * struct hints - the hint keys of all peers; zeroed, there are none
+ * @vectors: no better than hints_best()
  * @word:  first and second word of each key, @count of them; room for a multiple of HINT_LANES
  * @owner: whose they are
  */
 struct hints {
+	enum hints_vectors vectors;
 	uint64_t *word[2];
 	void **owner;
 	size_t count, room;

@@ -4,8 +4,12 @@
  * tun device and routes.
  *
  *	hub-clients make DIR N                  key files for N clients, 10.64.0.0/10
- *	hub-clients connect DIR ADDR:PORT N     connect the first N at once; prints JSON when all are up,
- *	                                        and stays, answering Pings, until standard input ends
+ *	hub-clients connect DIR ADDR:PORT N [FROM]
+ *	                                        connect N of them, spread over all keys; prints JSON when
+ *	                                        they are up, and stays, answering Pings, until standard
+ *	                                        input ends.  Their addresses are FROM and those that follow it, which
+ *	                                        the host takes for its own (ip route add local); without
+ *	                                        FROM they share the host's
  */
 #include "aead/choose.h"
 #include "io/clock.h"
@@ -32,6 +36,7 @@ struct client {
 };
 
 static struct endpoint server;
+static struct address from; /* none: what the host chooses */
 static size_t up;
 
 /* ---- Keys ---- */
@@ -111,7 +116,20 @@ static void hook_event(void *shell, const struct engine_event *event)
 		up--;
 }
 
-static int open_client(struct client *client, const struct keytext *key,
+/* An address of its own for each: a server listens to only so many strangers from one. */
+static int bind_to_own_address(int fd, size_t number)
+{
+	struct sockaddr_in own = { .sin_family = AF_INET };
+	uint32_t first;
+
+	if (address_is_none(&from))
+		return 0;
+	memcpy(&first, from.b + 12, 4);
+	own.sin_addr.s_addr = htonl(ntohl(first) + (uint32_t)number);
+	return bind(fd, (struct sockaddr *)&own, sizeof(own));
+}
+
+static int open_client(struct client *client, const struct keytext *key, size_t number,
 		       const struct aead_choice *aead)
 {
 	struct engine_config config = {
@@ -135,7 +153,8 @@ static int open_client(struct client *client, const struct keytext *key,
 
 	memcpy(&to.sin_addr, server.remote.b + 12, 4);
 	client->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (client->fd < 0 || connect(client->fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+	if (client->fd < 0 || bind_to_own_address(client->fd, number) < 0 ||
+	    connect(client->fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		return -1;
 	client->engine = engine_create(&config, now);
 	client->peer = client->engine ? engine_peer_add(client->engine, &peer, now) : NULL;
@@ -179,7 +198,7 @@ static int connect_all(const struct keyfolder *folder, size_t n)
 	if (!client || !waiting || aead_choose(NULL, &aead))
 		return 1;
 	for (size_t i = 0; i < n; i++) {
-		if (open_client(&client[i], &folder->key[i], &aead) < 0) {
+		if (open_client(&client[i], &folder->key[i * folder->count / n], i, &aead) < 0) {
 			perror("hub-clients");
 			return 1;
 		}
@@ -200,17 +219,19 @@ int main(int argc, char *argv[])
 {
 	struct keyfile_complaint complaint;
 	struct keyfolder folder;
-	size_t n = argc > 3 ? strtoul(argv[argc - 1], NULL, 10) : 0;
+	bool makes = argc == 4 && strcmp(argv[1], "make") == 0;
+	size_t n = argc > 3 ? strtoul(argv[argc > 4 ? 4 : 3], NULL, 10) : 0;
 
 	if (sodium_init() < 0 || n == 0)
 		return 2;
-	if (strcmp(argv[1], "make") == 0) {
+	if (makes) {
 		for (unsigned i = 0; i < n; i++)
 			if (make_key(argv[2], i))
 				return 1;
 		return 0;
 	}
-	if (argc != 5 || !endpoint_parse(argv[3], &server) ||
+	if ((argc != 5 && argc != 6) || !endpoint_parse(argv[3], &server) ||
+	    (argc == 6 && !address_parse(argv[5], &from)) ||
 	    keyfolder_read(argv[2], &folder, &complaint) < 0 || folder.count < n)
 		return 2;
 	return connect_all(&folder, n);
