@@ -129,6 +129,8 @@ struct engine_hooks {
  *                 peer's own); NULL for none; must outlive the engine
  * @software:      name and version told to the other end, at most 64 printable ASCII
  * @peers_expected: a hint for table sizes; any number of peers works
+ * @search_ns:     what it takes here to try a thousand keys on an Init, see engine_search_trial(); 0 if
+ *                 that was not measured
  */
 struct engine_config {
 	struct engine_hooks hooks;
@@ -142,7 +144,14 @@ struct engine_config {
 	const struct payload *configuration;
 	const char *software;
 	unsigned peers_expected;
+	uint32_t search_ns;
 };
+
+/**
+ * engine_search_trial() - try keys on an Init that none of them fits, for the shell to see how long it takes
+ * Return: how many
+ */
+size_t engine_search_trial(void);
 
 /**
  * engine_create() - an engine without peers

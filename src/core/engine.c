@@ -252,6 +252,7 @@ struct engine *engine_create(const struct engine_config *config, struct instant 
 		ENVELOPE_HEAD_BYTES + config->inner_mtu + IN_BAND_MAX_BYTES + ENVELOPE_TAIL_BYTES;
 	size_t buckets = power_of_two_from(4 * (size_t)config->peers_expected);
 	struct engine *engine = config->hooks.allocate(config->hooks.shell, sizeof(*engine));
+	uint8_t budget_key[crypto_shorthash_siphash24_KEYBYTES];
 
 	if (!engine)
 		return NULL;
@@ -272,6 +273,8 @@ struct engine *engine_create(const struct engine_config *config, struct instant 
 	}
 	if (config->software)
 		strncpy(engine->software, config->software, sizeof(engine->software) - 1);
+	engine_random(engine, budget_key, sizeof(budget_key));
+	budget_begin(&engine->budget, config->search_ns, budget_key, now);
 	engine_random(engine, engine->cookie_secret, sizeof(engine->cookie_secret));
 	engine->cookie_secret_made = now;
 	return engine;

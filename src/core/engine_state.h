@@ -9,6 +9,7 @@
  *   initiator.c  handshakes that we begin: attempts, retransmission, Retry, Response
  *   responder.c  handshakes that others begin: the Init, step by step
  *   hints.c      whose key an Init was made with
+ *   budget.c     how much may be searched for that
  *   near.c       which peers were last at an address
  *   liveness.c   Pings, keepalive, dead peers, rekeys by age: the timers of docs/protocol.md section 7
  *   elsewhere.c  two machines with one key
@@ -29,6 +30,7 @@
 #ifndef CORE_ENGINE_STATE_H
 #define CORE_ENGINE_STATE_H
 
+#include "budget.h"
 #include "deadlines.h"
 #include "hints.h"
 #include "spi.h"
@@ -361,6 +363,7 @@ struct engine {
 	struct outreach *outreach; /* of all peers */
 	struct hints hints;
 	struct near near;
+	struct budget budget;
 
 	uint8_t cookie_secret[2][32]; /* newest first */
 	struct instant cookie_secret_made;

@@ -259,10 +259,11 @@ static void note_answer(struct engine *engine, struct instant now)
 	engine->answered++;
 }
 
-static bool is_under_load(const struct engine *engine, struct instant now)
+static bool is_under_load(struct engine *engine, struct instant now)
 {
-	return instant_since(now, engine->answered_second) < NS_PER_S &&
-	       engine->answered > ANSWERS_A_SECOND;
+	return budget_is_spent(&engine->budget, now) ||
+	       (instant_since(now, engine->answered_second) < NS_PER_S &&
+		engine->answered > ANSWERS_A_SECOND);
 }
 
 static bool has_pending(const struct peer *peer)
@@ -336,6 +337,8 @@ static enum verdict take_from_all(struct engine *engine, const uint8_t *message,
 	enum verdict verdict = VERDICT_UNKNOWN_KEY;
 	size_t at = 0;
 
+	if (!budget_allows(&engine->budget, &from->remote, fresh, now))
+		return VERDICT_OVERLOAD;
 	while ((at = hints_find(hints, at, init_ephemeral(message), init_hint(message))) <
 	       hints->count) {
 		*ret_peer = hints->owner[at++];
@@ -343,6 +346,7 @@ static enum verdict take_from_all(struct engine *engine, const uint8_t *message,
 		if (verdict != VERDICT_FORGED)
 			break;
 	}
+	budget_spend(&engine->budget, at);
 	return verdict;
 }
 

@@ -64,6 +64,21 @@ static void hook_event(void *shell, const struct engine_event *event)
 	worker->config.engine_event(worker->config.owner, event);
 }
 
+/* The least of several: whatever comes between makes it longer. */
+static uint32_t measure_search(void)
+{
+	int64_t least_ns = INT64_MAX;
+
+	for (int i = 0; i < 5; i++) {
+		struct instant start = clock_now();
+		size_t keys = engine_search_trial();
+		int64_t took_ns = instant_since(clock_now(), start) * 1000 / (int64_t)keys;
+
+		least_ns = took_ns < least_ns ? took_ns : least_ns;
+	}
+	return (uint32_t)least_ns;
+}
+
 int worker_open(const struct worker_config *config, struct instant now, struct worker **ret_worker)
 {
 	scoped_memory struct worker *worker = calloc(1, sizeof(*worker));
@@ -80,6 +95,7 @@ int worker_open(const struct worker_config *config, struct instant now, struct w
 		.deliver = hook_deliver,
 		.event = hook_event,
 	};
+	worker->config.engine.search_ns = measure_search();
 	worker->tun = config->tun;
 	worker->transport = config->transport;
 	worker->incoming.join.tcp = config->tun.tcp;

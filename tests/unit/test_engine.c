@@ -432,17 +432,18 @@ static void packets_wait_in_bounds(void **state)
 	assert_int_equal(engine_verdicts(server.engine)->count[VERDICT_NO_SESSION], 1);
 }
 
-/* An Init that nobody's engine sent, from @port. */
-static void give_init(const struct psk *psk, uint16_t port, const struct cookie *cookie,
+/* An Init that nobody's engine sent, from an address and port with this @number. */
+static void give_init(const struct psk *psk, uint8_t number, const struct cookie *cookie,
 		      struct attempt *ret_attempt)
 {
-	struct payload offer = { .spi = { 1000u + port }, .spi_count = 1 };
+	struct payload offer = { .spi = { 1000u + number }, .spi_count = 1 };
 	struct handshake_keys keys;
 	uint8_t message[INIT_BYTES], secret[EPHEMERAL_BYTES];
 	struct endpoint from = client.address;
 	struct inbound in = { .datagram = message, .bytes = sizeof(message), .from = &from };
 
-	from.remote_port = port;
+	from.remote.b[15] = number;
+	from.remote_port = number;
 	hook_random(NULL, secret, sizeof(secret));
 	handshake_keys_derive(&keys, psk, ROLE_CLIENT);
 	init_create(ret_attempt, &keys, cookie, &offer, secret, message);
@@ -466,7 +467,7 @@ static void proof_is_asked_for_under_load(void **state)
 		psk.b[1] = (uint8_t)i;
 		assert_non_null(engine_peer_add(server.engine, &config, now));
 		wire_first = wire_count = 0;
-		give_init(&psk, (uint16_t)(1 + i), NULL, &attempt);
+		give_init(&psk, (uint8_t)(1 + i), NULL, &attempt);
 		assert_int_equal(wire_count, 1);
 		assert_int_equal(wire[0].data[4], i < ANSWERED ? CONTROL_RESPONSE : CONTROL_RETRY);
 	}

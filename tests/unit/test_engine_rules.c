@@ -25,6 +25,7 @@ static struct peer *peer;
 static struct instant now;
 static struct aead aead;
 static bool copy_dscp;
+static uint32_t search_ns;
 static unsigned events[EVENT_SOFTWARE + 1];
 static struct engine_event last_event;
 static struct endpoint here, there, elsewhere; /* the engine, the puppet, neither */
@@ -108,6 +109,7 @@ static void begin(enum role role)
 		.keepalive_ns = 10 * NS_PER_S,
 		.copy_dscp = copy_dscp,
 		.software = "under test",
+		.search_ns = search_ns,
 	};
 
 	srand(1);
@@ -127,6 +129,15 @@ static int as_client(void **state)
 {
 	(void)state;
 	begin(ROLE_CLIENT);
+	return 0;
+}
+
+static int as_slow_server(void **state)
+{
+	(void)state;
+	search_ns = (uint32_t)NS_PER_S; /* a millisecond for each key */
+	begin(ROLE_SERVER);
+	search_ns = 0;
 	return 0;
 }
 
@@ -442,6 +453,62 @@ static void unknown_critical_item_is_refused(void **state)
 	assert_int_equal(sent_count, 1);
 }
 
+/* What any stranger can send: it fits no key, and differs each time. */
+static enum verdict give_nonsense(const struct endpoint *from)
+{
+	static uint64_t number;
+	uint8_t message[INIT_BYTES] = { 0, 0, 0, 0, 1, 1 };
+
+	number++;
+	memcpy(message + 32, &number, sizeof(number));
+	return give_from(from, message, sizeof(message));
+}
+
+/* Section 3: a stranger makes us search for his key twenty times a second, and who was here before is
+ * found without a search. */
+static void strangers_are_limited(void **state)
+{
+	struct payload offer = usual(PUPPET_SPI);
+	struct half h;
+
+	(void)state;
+	assert_int_equal(ask(ROLE_CLIENT, &offer, &there, &h), VERDICT_CONSUMED);
+	assert_int_equal(say(&h, NULL), VERDICT_CONSUMED);
+	pass(5000);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_int_equal(give_nonsense(&elsewhere), VERDICT_UNKNOWN_KEY);
+		assert_int_equal(give_nonsense(&there), VERDICT_UNKNOWN_KEY);
+	}
+	assert_int_equal(give_nonsense(&elsewhere), VERDICT_OVERLOAD);
+	assert_int_equal(give_nonsense(&there), VERDICT_OVERLOAD);
+	assert_int_equal(engine_verdicts(engine)->count[VERDICT_OVERLOAD], 2);
+	assert_int_equal(ask(ROLE_CLIENT, &offer, &elsewhere, &h), VERDICT_OVERLOAD);
+	assert_int_equal(ask(ROLE_CLIENT, &offer, &there, &h), VERDICT_CONSUMED);
+	pass(1000);
+	assert_int_equal(give_nonsense(&elsewhere), VERDICT_UNKNOWN_KEY);
+}
+
+/* Section 3: all strangers together have a quarter of the time; see test_budget.c. */
+static void searches_are_limited(void **state)
+{
+	unsigned searched = 0;
+	enum verdict verdict;
+
+	(void)state;
+	do {
+		elsewhere.remote.b[15]++;
+		verdict = give_nonsense(&elsewhere);
+		searched += verdict == VERDICT_UNKNOWN_KEY;
+	} while (verdict == VERDICT_UNKNOWN_KEY && searched < 100);
+	assert_int_equal(verdict, VERDICT_OVERLOAD);
+	assert_int_equal(searched, 13); /* half of 25 ms, and what the last one took more */
+	pass(4);
+	elsewhere.remote.b[15]++;
+	assert_int_equal(give_nonsense(&elsewhere), VERDICT_UNKNOWN_KEY);
+	elsewhere.remote.b[15]++;
+	assert_int_equal(give_nonsense(&elsewhere), VERDICT_OVERLOAD);
+}
+
 /* Section 3: a Response that fails to verify changes nothing. */
 static void forged_response_changes_nothing(void **state)
 {
@@ -745,6 +812,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(client_wins, as_client, end),
 		cmocka_unit_test_setup_teardown(refusal_is_respected, as_client, end),
 		cmocka_unit_test_setup_teardown(unknown_critical_item_is_refused, as_server, end),
+		cmocka_unit_test_setup_teardown(strangers_are_limited, as_server, end),
+		cmocka_unit_test_setup_teardown(searches_are_limited, as_slow_server, end),
 		cmocka_unit_test_setup_teardown(forged_response_changes_nothing, as_client, end),
 		cmocka_unit_test_setup_teardown(late_response_counts_for_15_s, as_client, end),
 		cmocka_unit_test_setup_teardown(deaf_peer_is_not_pinged, as_client, end),
