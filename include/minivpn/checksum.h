@@ -24,6 +24,12 @@
 uint64_t checksum_add(uint64_t sum, const void *bytes, size_t n);
 
 /**
+ * checksum_copy() - the same, and copy them, in one go
+ * @ret_bytes: room for @n bytes; must not overlap @bytes
+ */
+uint64_t checksum_copy(uint64_t sum, void *ret_bytes, const void *bytes, size_t n);
+
+/**
  * checksum_word() - what a number adds to a sum, as it would lie on the wire in 16 or 32 bits
  *
  * For fields that are known already and need not be read again from where they were written.

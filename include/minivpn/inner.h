@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /**
  * struct address - an IPv4 or IPv6 address in one shape
@@ -27,9 +28,22 @@ struct address address_from_ipv4(const uint8_t ipv4[4]);
 struct address address_from_ipv6(const uint8_t ipv6[16]);
 
 /** address_is_ipv4() - is it IPv4-mapped?  Its four bytes are then b[12] to b[15] */
-bool address_is_ipv4(const struct address *a);
-bool address_is_none(const struct address *a);
-bool address_equal(const struct address *a, const struct address *b);
+static inline bool address_is_ipv4(const struct address *a)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	return memcmp(a->b, mapped, sizeof(mapped)) == 0;
+}
+
+static inline bool address_equal(const struct address *a, const struct address *b)
+{
+	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
+}
+
+static inline bool address_is_none(const struct address *a)
+{
+	return address_equal(a, &(const struct address){ { 0 } });
+}
 
 /**
  * struct prefix - an address and how many of its leading bits count
@@ -66,11 +80,22 @@ struct endpoint {
 	uint32_t scope;
 };
 
-bool endpoint_is_none(const struct endpoint *e);
+static inline bool endpoint_is_none(const struct endpoint *e)
+{
+	return address_is_none(&e->remote);
+}
 
 /** endpoint_same_remote() - same remote address, port and scope? */
-bool endpoint_same_remote(const struct endpoint *a, const struct endpoint *b);
-bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
+static inline bool endpoint_same_remote(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->remote_port == b->remote_port && a->scope == b->scope &&
+	       address_equal(&a->remote, &b->remote);
+}
+
+static inline bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+	return endpoint_same_remote(a, b) && address_equal(&a->local, &b->local);
+}
 
 enum {
 	ADDRESS_TEXT_BYTES = 46,  /* longest IPv6 text and NUL, as INET6_ADDRSTRLEN */

@@ -26,23 +26,6 @@ struct address address_from_ipv6(const uint8_t ipv6[16])
 	return a;
 }
 
-bool address_is_ipv4(const struct address *a)
-{
-	return memcmp(a->b, ipv4_mapped, sizeof(ipv4_mapped)) == 0;
-}
-
-bool address_is_none(const struct address *a)
-{
-	static const struct address none;
-
-	return address_equal(a, &none);
-}
-
-bool address_equal(const struct address *a, const struct address *b)
-{
-	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
-}
-
 /* Where a family's own bits begin in the 128 of a struct address. */
 static unsigned first_bit(const struct address *a)
 {
@@ -80,22 +63,6 @@ bool prefix_contains(const struct prefix *p, const struct address *a)
 	network = masked(&p->address, bits);
 	candidate = masked(a, bits);
 	return address_equal(&network, &candidate);
-}
-
-bool endpoint_is_none(const struct endpoint *e)
-{
-	return address_is_none(&e->remote);
-}
-
-bool endpoint_same_remote(const struct endpoint *a, const struct endpoint *b)
-{
-	return a->remote_port == b->remote_port && a->scope == b->scope &&
-	       address_equal(&a->remote, &b->remote);
-}
-
-bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
-{
-	return endpoint_same_remote(a, b) && address_equal(&a->local, &b->local);
 }
 
 char *address_print(const struct address *a, char *ret_text)

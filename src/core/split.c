@@ -225,10 +225,12 @@ static void write_segment(const struct split *s, uint8_t *packet, size_t bytes)
 	uint8_t *transport = packet + s->transport_at;
 	uint64_t sum = s->transport_sum + checksum_word(transport_bytes);
 
-	sum = checksum_add(sum, payload, payload_bytes);
-	/* with one packet the two may be the same place */
-	memmove(packet, s->packet, s->payload_at);
-	memmove(packet + s->payload_at, payload, payload_bytes);
+	if (packet == s->packet) { /* a single packet, where it is */
+		sum = checksum_add(sum, payload, payload_bytes);
+	} else {
+		memcpy(packet, s->packet, s->payload_at);
+		sum = checksum_copy(sum, packet + s->payload_at, payload, payload_bytes);
+	}
 	number_ip(s, packet, bytes);
 	if (is_tcp(s)) {
 		number_tcp(s, transport, stream_offset, sum);

@@ -71,6 +71,26 @@ static void pieces_give_the_same_as_the_whole(void **state)
 	assert_int_equal(be16_to(checksum_fold(whole)), be16_to(checksum_fold(pieces)));
 }
 
+static void copying_sums_up_the_same_and_writes_no_more(void **state)
+{
+	static uint8_t bytes[1600], copy[1600];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 167 >> 3);
+	for (size_t n = 0; n < 1500; n++) {
+		size_t start = n % 11;
+
+		memset(copy, 0xa5, sizeof(copy));
+		assert_int_equal(
+			be16_to(checksum_fold(checksum_copy(0, copy + 8, bytes + start, n))),
+			naive(bytes + start, n));
+		assert_memory_equal(copy + 8, bytes + start, n);
+		assert_int_equal(copy[7], 0xa5);
+		assert_int_equal(copy[8 + n], 0xa5);
+	}
+}
+
 static void pseudo_headers(void **state)
 {
 	static const uint8_t expected4[12] = {
@@ -109,6 +129,7 @@ int main(void)
 		cmocka_unit_test(agrees_with_the_naive_sum),
 		cmocka_unit_test(carries_are_not_lost),
 		cmocka_unit_test(pieces_give_the_same_as_the_whole),
+		cmocka_unit_test(copying_sums_up_the_same_and_writes_no_more),
 		cmocka_unit_test(pseudo_headers),
 		cmocka_unit_test(header_checksum_of_ipv4),
 	};
