@@ -183,6 +183,7 @@ int udp_start(int fd, struct transport **ret_transport)
 	if (udp->receive_room == MAP_FAILED)
 		return -errno;
 	udp_receive_prepare(udp, 0, RECEIVE_RUNS_MAX);
+	udp->wanted = RECEIVE_RUNS_MIN;
 	*ret_transport = &take_memory(udp)->transport;
 	return 0;
 }

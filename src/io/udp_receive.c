@@ -98,15 +98,32 @@ void udp_receive_prepare(struct udp *udp, int from, int to)
 	}
 }
 
+/* As many as would be RECEIVE_AIM_BYTES if they are like the last: with many short ones, many calls are
+ * saved; with long ones there is nothing to save, and those of the beginning would be out of the cache
+ * when they are opened. */
+static unsigned runs_wanted(const struct run *runs, int received)
+{
+	size_t bytes = 1, wanted;
+
+	for (int i = 0; i < received; i++)
+		bytes += runs[i].total_bytes;
+	wanted = RECEIVE_AIM_BYTES * (size_t)received / bytes;
+	if (wanted < RECEIVE_RUNS_MIN)
+		return RECEIVE_RUNS_MIN;
+	return wanted < RECEIVE_RUNS_MAX ? (unsigned)wanted : RECEIVE_RUNS_MAX;
+}
+
 int udp_receive(struct transport *transport, struct run *ret_runs)
 {
 	struct udp *udp = udp_of(transport);
 	int received;
 
 	udp_receive_prepare(udp, 0, udp->received);
-	received = receive_messages(transport->fd, udp->in.headers, RECEIVE_RUNS_MAX);
+	received = receive_messages(transport->fd, udp->in.headers, udp->wanted);
 	udp->received = received > 0 ? received : 0;
 	for (int i = 0; i < received; i++)
 		ret_runs[i] = run_of(&udp->in, i);
+	if (received > 0)
+		udp->wanted = runs_wanted(ret_runs, received);
 	return received;
 }

@@ -13,6 +13,9 @@
 
 enum {
 	RECEIVE_SLOT_BYTES = 65536, /* a merged run of datagrams; IP knows nothing longer */
+	RECEIVE_AIM_BYTES =
+		384 << 10, /* of one receipt: what a processor's second cache holds .. */
+	RECEIVE_RUNS_MIN = BATCHING ? 6 : 1, /* .. when the runs are as long as they can be */
 	WITHOUT_SEGMENTS_MAX = 16,
 	MESSAGES_MAX = RECEIVE_RUNS_MAX,
 };
@@ -50,6 +53,7 @@ struct messages {
  * @pending:        an event that our own kernel caused while sending, not yet taken
  * @receive_room:   RECEIVE_RUNS_MAX slots; only as many as are filled are ever touched
  * @received:       how many of @in the last call filled, and the next has to set up again
+ * @wanted:         how many runs the next call asks for
  * @in, @out:       messages received and sent
  */
 struct udp {
@@ -63,6 +67,7 @@ struct udp {
 	bool has_pending;
 	uint8_t *receive_room;
 	int received;
+	unsigned wanted;
 	struct messages in, out;
 };
 

@@ -144,7 +144,6 @@ size_t incoming_pump(struct worker *worker, struct instant now)
 	struct join_run *last;
 	size_t datagrams = 0;
 
-	worker->transport_ready = runs == RECEIVE_RUNS_MAX;
 	if (runs < 0) {
 		worker->broken = runs;
 		return 0;

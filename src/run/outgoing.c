@@ -149,14 +149,19 @@ static bool read_packet(struct worker *worker, struct instant now)
 	return true;
 }
 
+/* Where packets come one by one, the first is sent before the device is asked for a second: whoever
+ * waits for it need not wait for that. */
 size_t outgoing_pump(struct worker *worker, struct instant now)
 {
+	struct outgoing *out = &worker->outgoing;
 	size_t reads = 0;
 
-	worker->tun_ready = false;
-	while (reads < OUTGOING_READS_MAX && read_packet(worker, now))
+	while (reads < OUTGOING_READS_MAX && read_packet(worker, now)) {
 		reads++;
+		if (reads == 1 && out->one_by_one)
+			flush(worker, now);
+	}
 	flush(worker, now);
-	worker->tun_ready = reads == OUTGOING_READS_MAX;
+	out->one_by_one = reads <= 1;
 	return reads;
 }

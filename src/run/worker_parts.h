@@ -27,6 +27,7 @@ enum {
  * @used:   bytes of @room in use
  * @packet: the packets in @room, @count of them
  * @shown:  for --debug: what they were before they were sealed
+ * @one_by_one: the device had no more than one when it was last asked
  */
 struct outgoing {
 	uint8_t super[TUN_ROOM_BYTES];
@@ -36,6 +37,7 @@ struct outgoing {
 	size_t count;
 	struct inner shown[OUTGOING_PACKETS_MAX];
 	struct run run[OUTGOING_RUNS_MAX];
+	bool one_by_one;
 };
 
 /**
@@ -74,7 +76,7 @@ size_t outgoing_pump(struct worker *worker, struct instant now);
 
 /**
  * incoming_pump() - take datagrams in and write what is in them to the tun device
- * Return: how many datagrams there were; clears worker->transport_ready when there are no more
+ * Return: how many datagrams there were
  */
 size_t incoming_pump(struct worker *worker, struct instant now);
 
