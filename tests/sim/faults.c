@@ -139,6 +139,8 @@ int64_t recovery(const struct fault *fault, unsigned loss_percent, bool attacked
 			sim_fail(&world, "nothing flows for five minutes");
 	}
 	took = instant_since(world.echoed, world.echo_since);
+	if (!attacked && world.machine[SERVER].events[EVENT_KEY_ELSEWHERE])
+		sim_fail(&world, "one machine was taken for two");
 	world_run(&world, world_below(&world, 10000) * NS_PER_MS);
 	watch_keys_gone(&world.watch, (struct instant){ world.now.ns - 195 * NS_PER_S });
 	world_end(&world);

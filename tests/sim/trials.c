@@ -231,6 +231,84 @@ static void no_memory(struct world *world)
 	recovers(world);
 }
 
+/* How often a session of @machine became the one in use. */
+static unsigned long takes(const struct machine *machine)
+{
+	return machine->events[EVENT_UP] + machine->events[EVENT_REKEYED];
+}
+
+/* Ten minutes in which one machine has the key and another wants it. */
+static void as_they_should(struct world *world, const struct machine *stays,
+			   const struct machine *goes)
+{
+	const struct machine *server = &world->machine[SERVER];
+	struct machine was = *stays, other = *goes;
+	unsigned long moves = server->events[EVENT_ENDPOINT], answered, asked;
+
+	world_run(world, 600 * NS_PER_S);
+	asked = 600000 / (world->traffic[stays->number].period_ms + 1);
+	answered = stays->answered - was.answered;
+	if (answered < asked * 8 / 10)
+		sim_fail(world, "who has the key gets %lu answers to %lu questions", answered,
+			 asked);
+	if (stays->events[EVENT_DOWN] != was.events[EVENT_DOWN] ||
+	    takes(stays) - takes(&was) > 600 / 110 + 1)
+		sim_fail(world, "who has the key does not keep it");
+	if (takes(goes) != takes(&other) || server->events[EVENT_ENDPOINT] != moves)
+		sim_fail(world, "the key goes from one machine to the other and back");
+	asked = goes->events[EVENT_REFUSED] - other.events[EVENT_REFUSED];
+	if (asked == 0 || asked > 600 / 30 + 1)
+		sim_fail(world, "who is refused asks %lu times in ten minutes", asked);
+}
+
+/* A key file was copied: two machines use it.  The server says so.  Who came last, by his start or by a
+ * rekey that was just under way, stays and does not notice; the other asks every 30 s, until the first
+ * one is gone. */
+static void two_machines(struct world *world)
+{
+	struct machine *m = world->machine, *first = &m[1], *last = &m[2], *stays, *goes;
+	unsigned long answered, answered_last;
+
+	world->network.loss = world_below(world, RARELY / 20);
+	world->network.duplicate = RARELY / 100;
+	world->network.jitter_ms = world_below(world, 300);
+	machine_copies_key(last, 1);
+	for (unsigned i = 1; i <= 2; i++)
+		world_traffic(world, i,
+			      (struct traffic){ 100 + world_below(world, 900), true, false, 200 });
+	machine_start(&m[SERVER]);
+	machine_start(first);
+	world_run(world, 10 * NS_PER_S + world_below(world, 200000) * NS_PER_MS);
+	if (m[SERVER].events[EVENT_KEY_ELSEWHERE])
+		sim_fail(world, "one machine was taken for two");
+
+	machine_start(last);
+	world_run(world, 15 * NS_PER_S);
+	if (!m[SERVER].events[EVENT_KEY_ELSEWHERE])
+		sim_fail(world, "two machines are not noticed in 15 s");
+
+	if (last->events[EVENT_UP] == 0)
+		sim_fail(world, "who came last was not let in");
+	world_run(world, 30 * NS_PER_S);
+	answered = first->answered;
+	answered_last = last->answered;
+	world_run(world, 15 * NS_PER_S);
+	if ((first->answered == answered) == (last->answered == answered_last))
+		sim_fail(world, "not one of two machines has the key, but both or none");
+	stays = first->answered > answered ? first : last;
+	goes = stays == first ? last : first;
+	as_they_should(world, stays, goes);
+
+	if (world_below(world, 2))
+		machine_kill(stays);
+	else
+		machine_stop(stays, CLOSE_STOPPING);
+	answered = goes->answered;
+	world_run(world, 60 * NS_PER_S);
+	if (goes->answered == answered)
+		sim_fail(world, "the key is free, and is not given");
+}
+
 static void mishap(struct world *world)
 {
 	unsigned i = world_below(world, world->clients + 1);
@@ -328,6 +406,7 @@ const struct trial trials[] = {
 	{ "racing-attacker", racing_attacker, 1, 3 },
 	{ "replayed-inits",  replayed_inits,  1, 2 },
 	{ "no-memory",       no_memory,       1, 3 },
+	{ "two-machines",    two_machines,    2, 10 },
 	{ "chaos",           chaos,           CLIENTS_MAX, 4 },
 };
 /* clang-format on */

@@ -254,15 +254,16 @@ static void make_packet(const struct packet *packet, uint32_t number, uint8_t *r
 		ret_bytes[i] = (uint8_t)(number + i);
 }
 
-/* Enter packets into the ledger and give them to the engine in one call. */
-static void send_some(struct world *world, struct packet packet, unsigned count)
+/* Enter packets into the ledger and give them to the engine of @machine in one call. */
+static void send_some(struct machine *machine, struct packet packet, unsigned count)
 {
 	static uint8_t room[BURST_MAX][DATAGRAM_MAX];
-	struct machine *machine = &world->machine[packet.from];
+	struct world *world = machine->world;
 	struct outbound out[BURST_MAX];
 
 	if (!machine->engine || machine->asleep)
 		return;
+	packet.from = (uint8_t)machine->key;
 	packet.sent = world->now;
 	for (unsigned i = 0; i < count; i++) {
 		if (world->packets == world->ledger_room) {
@@ -285,18 +286,16 @@ static void send_some(struct world *world, struct packet packet, unsigned count)
 
 void send_packets(struct world *world, unsigned from, unsigned to, unsigned count, unsigned bytes)
 {
-	send_some(world,
-		  (struct packet){
-			  .from = (uint8_t)from, .to = (uint8_t)to, .bytes = (uint16_t)bytes },
-		  count);
+	send_some(
+		&world->machine[from],
+		(struct packet){ .to = (uint8_t)world->machine[to].key, .bytes = (uint16_t)bytes },
+		count);
 }
 
 void send_spoofed(struct world *world, unsigned from)
 {
-	send_some(world,
-		  (struct packet){
-			  .from = (uint8_t)from, .to = SERVER, .bytes = 64, .spoofed = true },
-		  1);
+	send_some(&world->machine[from],
+		  (struct packet){ .to = SERVER, .bytes = 64, .spoofed = true }, 1);
 }
 
 /* A packet came out of the tunnel.  It must be one that was put in for this machine, and the first. */
@@ -314,7 +313,7 @@ static void arrive(struct machine *machine, const uint8_t *bytes, size_t size)
 	make_packet(packet, number, expected);
 	if (size != packet->bytes || memcmp(bytes, expected, size) != 0)
 		sim_fail(world, "packet %u came out other than it was put in", number);
-	if (packet->to != machine->number)
+	if (packet->to != machine->key)
 		sim_fail(world, "packet %u came to the wrong machine", number);
 	if (packet->delivered)
 		sim_fail(world, "packet %u was delivered twice", number);
@@ -324,14 +323,13 @@ static void arrive(struct machine *machine, const uint8_t *bytes, size_t size)
 	world->delivered++;
 
 	if (!packet->about) {
-		send_some(world,
-			  (struct packet){ .from = packet->to,
-					   .to = packet->from,
-					   .bytes = packet->bytes,
-					   .about = number },
+		send_some(machine,
+			  (struct packet){
+				  .to = packet->from, .bytes = packet->bytes, .about = number },
 			  1);
 		return;
 	}
+	machine->answered++;
 	if (packet->from + packet->to == world->echo_client &&
 	    world->ledger[packet->about - 1].sent.ns >= world->echo_since.ns &&
 	    world->echoed.ns == INSTANT_NEVER.ns)
@@ -402,9 +400,21 @@ static void hook_deliver(void *shell, const uint8_t *packet, size_t bytes)
 		sim_fail(machine->world, "the engine made a packet that is not ICMP");
 }
 
-static const char *const event_name[] = { "up",       "rekeyed",        "down",     "configured",
-					  "endpoint", "attempt-failed", "refused",  "unknown-key",
-					  "bad-init", "bad-response",   "path-mtu", "software" };
+static const char *const event_name[] = {
+	[EVENT_UP] = "up",
+	[EVENT_REKEYED] = "rekeyed",
+	[EVENT_DOWN] = "down",
+	[EVENT_CONFIGURED] = "configured",
+	[EVENT_ENDPOINT] = "endpoint",
+	[EVENT_ATTEMPT_FAILED] = "attempt-failed",
+	[EVENT_REFUSED] = "refused",
+	[EVENT_UNKNOWN_KEY] = "unknown-key",
+	[EVENT_BAD_INIT] = "bad-init",
+	[EVENT_BAD_RESPONSE] = "bad-response",
+	[EVENT_PATH_MTU] = "path-mtu",
+	[EVENT_KEY_ELSEWHERE] = "key-elsewhere",
+	[EVENT_SOFTWARE] = "software",
+};
 
 static void hook_event(void *shell, const struct engine_event *event)
 {
@@ -439,6 +449,8 @@ static void server_peers(struct machine *server)
 					      .allowed_count = 1,
 					      .endpoint = server->file[i] };
 
+		if (world->machine[i].key != i)
+			continue;
 		server->peer[i] = engine_peer_add(server->engine, &config, world->now);
 		if (!server->peer[i])
 			sim_fail(world, "a peer could not be added");
@@ -458,6 +470,12 @@ static void client_peer(struct machine *client)
 	client->peer[SERVER] = engine_peer_add(client->engine, &config, world->now);
 	if (!client->peer[SERVER])
 		sim_fail(world, "a peer could not be added");
+}
+
+void machine_copies_key(struct machine *machine, unsigned of)
+{
+	machine->key = of;
+	machine->world->psk[machine->number] = machine->world->psk[of];
 }
 
 void machine_start(struct machine *machine)
@@ -744,7 +762,7 @@ void world_begin(struct world *world, const char *scenario, uint64_t seed, unsig
 		struct machine *m = &world->machine[i];
 
 		m->world = world;
-		m->number = i;
+		m->number = m->key = i;
 		m->workers = 1 + (i + (unsigned)(seed % 7)) % WORKERS_MAX;
 		m->role = i == SERVER ? ROLE_SERVER : ROLE_CLIENT;
 		endpoint_parse("192.0.2.1:4500", &m->address);

@@ -43,8 +43,10 @@ struct network {
  * @engine:  NULL while it does not run
  * @asleep:  neither clock nor network reach it
  * @address: by which the world sees it
+ * @key:     the client whose key and inner address it has: usually itself
  * @peer:    server: by the client's number; client: [SERVER]
  * @file:    server: its endpoint file
+ * @answered: how many replies it has got
  * @events:  how many of each kind
  * @answers, @answer_most: what it sent during the last engine_inbound(), and the largest of that
  * @ticks, @ticks_since: engine_tick() calls since; nothing may make it spin
@@ -59,9 +61,11 @@ struct machine {
 	struct engine *engine;
 	bool asleep;
 	struct endpoint address;
+	unsigned key;
 	struct peer *peer[MACHINES_MAX];
 	struct endpoint file[MACHINES_MAX];
 	unsigned long events[EVENT_SOFTWARE + 1];
+	unsigned long answered;
 	unsigned answers;
 	size_t answer_most;
 	unsigned ticks;
@@ -89,6 +93,7 @@ struct datagram {
 
 /**
  * struct packet - an inner packet as the ledger knows it
+ * @from, @to: whose inner addresses it has; machines with one key share theirs
  * @about:     a reply: number of the packet it answers
  * @spoofed:   its inner source is not its sender's: it must not arrive
  */
@@ -158,6 +163,9 @@ void world_run(struct world *world, int64_t ns);
 /** world_chance() - true in @n of RARELY cases; world_below() - a number below @n */
 bool world_chance(struct world *world, unsigned n);
 uint32_t world_below(struct world *world, uint32_t n);
+
+/** machine_copies_key() - before it starts: @machine has the key of client @of, too */
+void machine_copies_key(struct machine *machine, unsigned of);
 
 /** machine_start() - always finds memory, whatever becomes of it later */
 void machine_start(struct machine *machine);

@@ -711,6 +711,151 @@ static void removed_peer_is_told(void **state)
 	assert_int_equal(ask(ROLE_CLIENT, &offer, &there, &h), VERDICT_UNKNOWN_KEY);
 }
 
+/* The server under test gets a session that was begun, and is heard first, from @from. */
+static void bring_up_server(uint32_t spi, const struct endpoint *from, struct half *ret_half)
+{
+	struct payload offer = usual(spi);
+
+	assert_int_equal(ask(ROLE_CLIENT, &offer, from, ret_half), VERDICT_CONSUMED);
+	assert_int_equal(say_from(ret_half, from, NULL), VERDICT_CONSUMED);
+	assert_int_equal(snapshot().session_spi, ret_half->peer_spi);
+}
+
+static bool is_at(const struct endpoint *endpoint)
+{
+	struct peer_snapshot s = snapshot();
+
+	return endpoint_same_remote(&s.endpoint, endpoint);
+}
+
+/* A packet from elsewhere, which is answered by a Ping; returns the Pong to that. */
+static struct in_band appear_elsewhere(struct half *h)
+{
+	unsigned before = sent_count;
+	struct in_band ping, pong = { .has_pong = true };
+
+	assert_int_equal(say_from(h, &elsewhere, NULL), VERDICT_CONSUMED);
+	pass(0);
+	assert_int_equal(heard(h, before, &ping), 1);
+	assert_true(ping.has_ping && endpoint_same_remote(&last_sent()->to, &elsewhere));
+	memcpy(pong.pong, ping.ping, PING_BYTES);
+	return pong;
+}
+
+/* Section 8: a new address is believed when it answers, unless the old one has been heard since: then
+ * somebody copied a packet and was faster. */
+static void old_address_heard_since_spoils_a_candidate(void **state)
+{
+	struct in_band pong;
+	struct half h, late;
+
+	(void)state;
+	bring_up_server(PUPPET_SPI, &there, &h);
+	pass(2000); /* for what a new session has to say */
+	pong = appear_elsewhere(&h);
+	assert_int_equal(say(&h, NULL), VERDICT_CONSUMED);
+	assert_int_equal(say_from(&h, &elsewhere, &pong), VERDICT_CONSUMED);
+	assert_true(is_at(&there));
+	pass(3000);
+	assert_true(is_at(&there));
+
+	/* What was sent before, and is late, spoils nothing; nor does a Pong from where nobody was asked. */
+	late = h;
+	h.sequence++;
+	pong = appear_elsewhere(&h);
+	assert_int_equal(say(&late, NULL), VERDICT_CONSUMED);
+	assert_int_equal(say_from(&h, &elsewhere, &pong), VERDICT_CONSUMED);
+	assert_true(is_at(&elsewhere));
+}
+
+/* Section 8: nobody else can answer a Ping for who is asked, neither from another address nor blindly. */
+static void candidate_is_proven_by_its_own_answer(void **state)
+{
+	struct endpoint third;
+	struct in_band pong;
+	struct half h;
+
+	(void)state;
+	assert_true(endpoint_parse("203.0.113.9:4500", &third));
+	bring_up_server(PUPPET_SPI, &there, &h);
+	pass(2000); /* for what a new session has to say */
+	pong = appear_elsewhere(&h);
+	say_from(&h, &third, &pong);
+	assert_true(is_at(&there));
+	pong.pong[0] ^= 1;
+	say_from(&h, &elsewhere, &pong);
+	assert_true(is_at(&there));
+	pass(3000);
+	pong.pong[0] ^= 1;
+	say_from(&h, &elsewhere, &pong);
+	assert_true(is_at(&there));
+}
+
+/* Section 3: of the sessions that were replaced, the four newest are still received on. */
+static void four_old_sessions_are_kept(void **state)
+{
+	enum { SESSIONS = 9, KEPT = 4 };
+	struct half h[SESSIONS];
+
+	(void)state;
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		bring_up_server(PUPPET_SPI + i, &there, &h[i]);
+		for (unsigned old = 0; old < i; old++)
+			assert_int_equal(say(&h[old], NULL),
+					 i - old > KEPT ? VERDICT_UNKNOWN_SPI : VERDICT_CONSUMED);
+		assert_int_equal(snapshot().session_spi, h[i].peer_spi);
+		pass(1000);
+	}
+	pass(185 * 1000);
+	assert_int_equal(say(&h[SESSIONS - 3], NULL), VERDICT_CONSUMED);
+	pass(5000);
+	for (unsigned i = 0; i < SESSIONS; i++)
+		assert_int_equal(say(&h[i], NULL), VERDICT_UNKNOWN_SPI);
+}
+
+/* Two machines with one key: the one that was replaced goes on, from its own address, for longer than
+ * anything can have been on its way. */
+static void second_machine_is_noticed(void **state)
+{
+	struct payload offer = usual(PUPPET_SPI + 2);
+	struct half first, last, late, again;
+	struct in_band message;
+	unsigned before;
+
+	(void)state;
+	bring_up_server(PUPPET_SPI, &there, &first);
+	pass(5000);
+	bring_up_server(PUPPET_SPI + 1, &elsewhere, &last);
+	assert_true(is_at(&elsewhere));
+	late = first;
+	first.sequence++;
+	pass(2900);
+	assert_int_equal(say(&first, NULL), VERDICT_CONSUMED); /* it may not know yet */
+	pass(200);
+	assert_int_equal(say(&late, NULL), VERDICT_CONSUMED); /* made long ago */
+	assert_int_equal(say_from(&first, &elsewhere, NULL),
+			 VERDICT_CONSUMED); /* the same machine */
+	assert_int_equal(events[EVENT_KEY_ELSEWHERE], 0);
+
+	before = sent_count;
+	assert_int_equal(say(&first, NULL), VERDICT_CONSUMED);
+	assert_int_equal(events[EVENT_KEY_ELSEWHERE], 1);
+	assert_true(heard(&first, before, &message) == 1 && message.has_close);
+	assert_int_equal(message.close, CLOSE_KEY_ELSEWHERE);
+	assert_true(endpoint_same_remote(&last_sent()->to, &there));
+	assert_int_equal(say(&first, NULL), VERDICT_UNKNOWN_SPI);
+	assert_int_equal(say_from(&last, &elsewhere, NULL), VERDICT_CONSUMED);
+
+	/* It is refused while the other is heard; that one may ask as it likes. */
+	assert_int_equal(ask(ROLE_CLIENT, &offer, &there, &again), VERDICT_KEY_ELSEWHERE);
+	bring_up_server(PUPPET_SPI + 3, &elsewhere, &again);
+	pass(19900);
+	offer.spi[0]++;
+	assert_int_equal(ask(ROLE_CLIENT, &offer, &there, &first), VERDICT_KEY_ELSEWHERE);
+	pass(200);
+	bring_up_server(PUPPET_SPI + 9, &there, &first);
+}
+
 /* Peers that are away cannot keep all room for packets that wait. */
 static void oldest_waiting_packet_makes_room(void **state)
 {
@@ -824,6 +969,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(close_from_server, as_client, end),
 		cmocka_unit_test_setup_teardown(close_from_client, as_server, end),
 		cmocka_unit_test_setup_teardown(removed_peer_is_told, as_server, end),
+		cmocka_unit_test_setup_teardown(old_address_heard_since_spoils_a_candidate,
+						as_server, end),
+		cmocka_unit_test_setup_teardown(candidate_is_proven_by_its_own_answer, as_server,
+						end),
+		cmocka_unit_test_setup_teardown(four_old_sessions_are_kept, as_server, end),
+		cmocka_unit_test_setup_teardown(second_machine_is_noticed, as_server, end),
 		cmocka_unit_test_setup_teardown(oldest_waiting_packet_makes_room, as_server, end),
 		cmocka_unit_test_setup_teardown(kernel_tells_of_a_narrow_path, as_client, end),
 		cmocka_unit_test_setup_teardown(traffic_class_stays_inside, as_client, end),
