@@ -8,9 +8,7 @@ shell script, which reports by lines that begin with "ok" or "not ok".  The proc
 ten times slower, so a script should wait for things to become true, not for times to pass.
 """
 
-import fcntl
 import gzip
-import os
 import re
 import shutil
 import subprocess
@@ -18,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import BUILD, LabError
+from debs import unpacked
+from lab import LabError
 
 QEMU = "qemu-system-x86_64"
 PACKAGE = "linux-image-amd64"
-CACHE = Path(os.environ.get("MINIVPN_TEST_KERNELS", BUILD.parent / f"{BUILD.name}-kernel"))
 
 NETWORK = ("tun", "veth", "ipv6")
 # libcrc32c, which nf_tables wants, looks crc32c up by an alias that names no module.
@@ -77,28 +75,11 @@ class Kernel:
 
 
 def _unpacked():
-    """Download Debian's package once and unpack it; the folder it is in."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "lock", "w") as lock:     # tests run side by side
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (CACHE / "complete").exists():
-            _download(CACHE)
-            (CACHE / "complete").touch()
-    return CACHE
-
-
-def _download(folder):
+    """The folder of Debian's present kernel, whose package the one named here depends on."""
     needed = subprocess.run(["apt-cache", "depends", PACKAGE], capture_output=True, text=True,
                             check=False).stdout
     real = re.search(r"Depends: (linux-image-\S+)", needed)
-    got = real and subprocess.run(["apt-get", "download", real.group(1)], cwd=folder,
-                                  capture_output=True, text=True, check=False)
-    if not got or got.returncode:
-        pytest.skip(f"needs the package {PACKAGE}, and cannot download it"
-                    f" ({got.stderr.strip() if got else 'apt does not know it'})")
-    package = next(folder.glob("*.deb"))
-    subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
-    package.unlink()
+    return unpacked(real.group(1) if real else PACKAGE)
 
 
 def boot(folder, script, programs, modules=NETWORK + FIREWALL, words="", timeout=120):
