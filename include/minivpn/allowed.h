@@ -63,6 +63,12 @@ struct allowed_entry *allowed_insert(struct allowed *table, struct allowed_entry
 /** allowed_remove() - take @entry out, if it is in */
 void allowed_remove(struct allowed *table, struct allowed_entry *entry);
 
+/**
+ * allowed_bucket() - where allowed_lookup() will look first, for who wants that to be in the cache by then
+ */
+struct allowed_entry *const *allowed_bucket(const struct allowed *table,
+					    const struct address *address);
+
 /** allowed_lookup() - owner of the longest prefix that contains @address, or NULL */
 void *allowed_lookup(const struct allowed *table, const struct address *address);
 

@@ -36,6 +36,9 @@ struct replay {
  */
 bool replay_would_accept(const struct replay *r, uint32_t seq);
 
+/** replay_place() - what the next number will be noted in, for who wants that to be in the cache by then */
+const uint64_t *replay_place(const struct replay *r);
+
 /**
  * replay_commit() - the packet with @seq is authentic: note it
  *

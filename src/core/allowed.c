@@ -153,6 +153,15 @@ void allowed_remove(struct allowed *table, struct allowed_entry *entry)
 	length_unused(table, family_of(&entry->network.address), entry->network.length);
 }
 
+struct allowed_entry *const *allowed_bucket(const struct allowed *table,
+					    const struct address *address)
+{
+	unsigned family = family_of(address), length = table->lengths[family][0];
+
+	return &table->buckets[bucket_of(table, network_of(words_of(address), family, length),
+					 length)];
+}
+
 void *allowed_lookup(const struct allowed *table, const struct address *address)
 {
 	unsigned family = family_of(address);

@@ -292,6 +292,12 @@ static void sessions_erase(struct peer *peer)
 			session_erase(peer->old[i]);
 }
 
+static void release_allowed(struct peer *peer)
+{
+	if (peer->allowed != peer->own)
+		release(peer->engine, peer->allowed);
+}
+
 static void peer_destroy(struct peer *peer)
 {
 	struct engine *engine = peer->engine;
@@ -301,7 +307,7 @@ static void peer_destroy(struct peer *peer)
 	staging_drop(peer);
 	for (unsigned i = 0; i < peer->allowed_count; i++)
 		allowed_remove(&engine->allowed, &peer->allowed[i]);
-	release(engine, peer->allowed);
+	release_allowed(peer);
 	hints_remove(&engine->hints, peer);
 	near_take(peer);
 	lanes_peer_destroy(peer);
@@ -361,16 +367,18 @@ struct peer *engine_peer_add(struct engine *engine, const struct peer_config *co
 	peer = allocate(engine, sizeof(*peer));
 	if (!peer)
 		return NULL;
-	peer->allowed = allocate(engine, (config->allowed_count + 1) * sizeof(*peer->allowed));
 	peer->engine = engine;
+	peer->allowed = config->allowed_count <= OWN_ENTRIES
+				? peer->own
+				: allocate(engine, config->allowed_count * sizeof(*peer->allowed));
 	if (!peer->allowed || !lanes_peer_create(peer)) {
-		release(engine, peer->allowed);
+		release_allowed(peer);
 		release(engine, peer);
 		return NULL;
 	}
 	if (!lanes_peer_own(peer, config->allowed, config->allowed_count)) {
 		lanes_peer_destroy(peer);
-		release(engine, peer->allowed);
+		release_allowed(peer);
 		release(engine, peer);
 		return NULL;
 	}
@@ -435,7 +443,7 @@ int engine_peer_own(struct engine *engine, struct peer *peer, const struct prefi
 	}
 	for (unsigned i = 0; i < peer->allowed_count; i++)
 		allowed_remove(&engine->allowed, &peer->allowed[i]);
-	release(engine, peer->allowed);
+	release_allowed(peer);
 	peer->allowed = entries;
 	own_prefixes(peer, allowed, count);
 	return 0;
@@ -534,6 +542,7 @@ static void outbound_batch(struct engine *engine, struct outbound *packets, size
 	BATCH_STORAGE struct sealing batch[ENGINE_BATCH];
 	size_t sealed = 0;
 
+	prefetch_outbound(engine, packets, n);
 	for (size_t i = 0; i < n; i++) {
 		packets[i].verdict = outbound_prepare(engine, &packets[i], &batch[sealed], now);
 		sealed += packets[i].verdict == VERDICT_PASS;
@@ -744,11 +753,13 @@ static void inbound_batch(struct engine *engine, struct inbound *datagrams, size
 	BATCH_STORAGE struct opening batch[ENGINE_BATCH];
 	size_t opened = 0, at = 0;
 
+	prefetch_inbound(engine, datagrams, n);
 	for (size_t i = 0; i < n; i++) {
 		datagrams[i].verdict = inbound_prepare(engine, &datagrams[i], &batch[opened], now);
 		opened += datagrams[i].verdict == VERDICT_PASS;
 	}
 	envelope_open(engine->config.aead, engine->config.aead_context, batch, opened);
+	prefetch_sources(engine, batch, opened);
 	for (size_t i = 0; i < n; i++) {
 		struct inbound *d = &datagrams[i];
 

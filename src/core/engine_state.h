@@ -16,6 +16,7 @@
  *   roaming.c    which endpoint a server sends to (docs/protocol.md section 8)
  *   path.c       how large a packet the path takes
  *   lanes.c      what further workers are lent, and what they report
+ *   prefetch.c   memory that a batch will need
  *   staging.c    packets that wait for a session
  *
  * A peer's sessions move through three kinds of slot:
@@ -52,6 +53,7 @@ enum {
 	RESPONSE_ADDRESSES = 4, /* places one Response went to */
 	RETRY_TABLE = 256,
 	RUNGS_MAX = 10,
+	OWN_ENTRIES = 2, /* prefixes: an address of each family */
 	ENGINE_BATCH = 64,
 };
 
@@ -237,20 +239,33 @@ struct outreach {
 struct peer {
 	struct deadline due; /* first, so that what is due is its peer */
 	struct engine *engine;
-	void *tag;
+
+	/* What every packet touches, in as few cache lines as it goes; see prefetch.c. */
+	struct session *current;
+	struct instant heard;   /* in the current session, or when that began; */
+	struct instant unheard; /* first data sent since; ns 0 = none */
+	struct instant last_heard;
+	bool up, pinging;
+	struct endpoint endpoint;
+	unsigned inner_agreed; /* by the handshake's MTU items */
+	unsigned outer_limit;  /* bytes of outer IP packet the path takes; UINT16_MAX = not known */
+	struct challenge candidate; /* roaming.c */
+	struct allowed_entry *allowed;
+	uint64_t packets_in, bytes_in, packets_out, bytes_out;
+	struct verdicts verdicts; /* the first of them, at least */
+
+	void *tag; /* and all that is seldom needed */
 	struct peer *next, *previous;
 	struct peer *near_next; /* near.c */
 
 	struct handshake_keys ours, theirs; /* by who begins */
 	struct prefix address[PAYLOAD_ADDRESSES_MAX];
-	unsigned address_count;
-	struct allowed_entry *allowed;
-	unsigned allowed_count;
+	unsigned address_count, allowed_count;
+	struct allowed_entry own[OWN_ENTRIES]; /* @allowed of most */
 
 	/* session.c */
-	struct session *current, *pending[PENDING_MAX], *old[OLD_MAX];
-	uint64_t generations;
-	bool up;
+	struct session *pending[PENDING_MAX], *old[OLD_MAX];
+	uint64_t generations, handshakes;
 	struct instant up_since, last_success;
 
 	/* initiator.c */
@@ -271,10 +286,6 @@ struct peer {
 	unsigned accepted_next;
 
 	/* liveness.c */
-	struct instant heard;   /* in the current session, or when that began; */
-	struct instant unheard; /* first data sent since; ns 0 = none */
-	struct instant last_heard;
-	bool pinging;
 	const struct schedule *ping_schedule;
 	struct instant ping_started;
 	uint8_t pings_sent;
@@ -282,8 +293,6 @@ struct peer {
 	unsigned pongs;
 
 	/* roaming.c */
-	struct endpoint endpoint;
-	struct challenge candidate;
 	const struct sa_in *candidate_sa; /* compared, never followed */
 	uint32_t candidate_sequence;
 	bool candidate_spoiled;
@@ -294,8 +303,6 @@ struct peer {
 	struct instant elsewhere_until;
 
 	/* path.c */
-	unsigned inner_agreed; /* by the handshake's MTU items */
-	unsigned outer_limit;  /* bytes of outer IP packet the path takes; UINT16_MAX = not known */
 	bool path_proven, path_probing;
 	struct instant path_started, path_raise;
 	uint8_t path_step, rung_count;
@@ -314,9 +321,7 @@ struct peer {
 	struct peer *changed_next;
 	bool changed;
 
-	uint64_t packets_in, bytes_in, packets_out, bytes_out, handshakes;
 	char software[SOFTWARE_BYTES];
-	struct verdicts verdicts;
 };
 
 /** peer_wake() - something may be due as early as @at */
@@ -469,6 +474,13 @@ void lanes_snapshot(const struct peer *peer, struct peer_snapshot *snapshot);
 
 /** peer_changed() - its endpoint, its path or its current session is another now */
 void peer_changed(struct peer *peer);
+
+/* ---- prefetch.c ---------------------------------------------------------------------------- */
+
+/* Each before a step of engine_inbound() or engine_outbound(), for at most ENGINE_BATCH packets. */
+void prefetch_inbound(const struct engine *engine, const struct inbound *datagrams, size_t n);
+void prefetch_sources(const struct engine *engine, const struct opening *batch, size_t n);
+void prefetch_outbound(const struct engine *engine, const struct outbound *packets, size_t n);
 
 /* ---- liveness.c ---------------------------------------------------------------------------- */
 

@@ -31,6 +31,11 @@ bool replay_would_accept(const struct replay *r, uint32_t seq)
 	return !(r->seen[word_of(seq)] & bit_of(seq));
 }
 
+const uint64_t *replay_place(const struct replay *r)
+{
+	return &r->seen[word_of(r->highest + 1)];
+}
+
 /* Clear the words between the one of @highest and the one of @seq, the latter included. */
 static void advance(struct replay *r, uint32_t seq)
 {

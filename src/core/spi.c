@@ -5,14 +5,14 @@
 
 /* SPIs are drawn at random by ourselves, hence some of their bits are hash enough; not the lowest, which
  * name a worker. */
-static struct spi_entry **bucket_of(const struct spi_table *table, uint32_t spi)
+struct spi_entry **spi_bucket(const struct spi_table *table, uint32_t spi)
 {
 	return &table->buckets[spi >> 4 & (table->bucket_count - 1)];
 }
 
 struct spi_entry *spi_find(const struct spi_table *table, uint32_t spi)
 {
-	struct spi_entry *e = *bucket_of(table, spi);
+	struct spi_entry *e = *spi_bucket(table, spi);
 
 	while (e && e->spi != spi)
 		e = e->next;
@@ -21,7 +21,7 @@ struct spi_entry *spi_find(const struct spi_table *table, uint32_t spi)
 
 void spi_insert(struct spi_table *table, struct spi_entry *entry)
 {
-	struct spi_entry **bucket = bucket_of(table, entry->spi);
+	struct spi_entry **bucket = spi_bucket(table, entry->spi);
 
 	entry->next = *bucket;
 	*bucket = entry;
@@ -30,7 +30,7 @@ void spi_insert(struct spi_table *table, struct spi_entry *entry)
 
 void spi_remove(struct spi_table *table, struct spi_entry *entry)
 {
-	struct spi_entry **link = bucket_of(table, entry->spi);
+	struct spi_entry **link = spi_bucket(table, entry->spi);
 
 	while (*link && *link != entry)
 		link = &(*link)->next;

@@ -25,6 +25,8 @@ struct spi_table {
 	size_t bucket_count, entries;
 };
 
+/** spi_bucket() - the chain that an SPI would be in */
+struct spi_entry **spi_bucket(const struct spi_table *table, uint32_t spi);
 struct spi_entry *spi_find(const struct spi_table *table, uint32_t spi);
 void spi_insert(struct spi_table *table, struct spi_entry *entry);
 void spi_remove(struct spi_table *table, struct spi_entry *entry);

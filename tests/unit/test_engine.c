@@ -208,6 +208,22 @@ static int set_up(void **state)
 	return 0;
 }
 
+/* The same among so many other peers that what a batch needs is asked for before (prefetch.c). */
+static int set_up_in_a_crowd(void **state)
+{
+	struct psk psk = { { 8 } };
+	struct prefix allowed;
+	struct peer_config config = { .psk = &psk, .allowed = &allowed, .allowed_count = 1 };
+
+	set_up(state);
+	assert_true(prefix_parse("10.77.0.0/32", &allowed));
+	for (psk.b[1] = 0; psk.b[1] < 200; psk.b[1]++) {
+		allowed.address.b[15] = psk.b[1];
+		assert_non_null(engine_peer_add(server.engine, &config, now));
+	}
+	return 0;
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
@@ -480,9 +496,50 @@ static void proof_is_asked_for_under_load(void **state)
 	wire_count = 0;
 }
 
+/* Whatever comes in one batch: what names no session, is short, or is no packet of IP. */
+static void a_batch_of_nonsense(void **state)
+{
+	static uint8_t bytes[40][ENVELOPE_HEAD_BYTES + 64 + ENVELOPE_TAIL_BYTES];
+	struct outbound out[40];
+	struct inbound in[40];
+
+	(void)state;
+	send_from(&client, 100, true);
+	pass(2);
+	assert_int_equal(server.delivered_bytes, 100);
+	for (size_t i = 0; i < 40; i++) {
+		hook_random(NULL, bytes[i], sizeof(bytes[i]));
+		in[i] = (struct inbound){ .datagram = bytes[i],
+					  .bytes = i + 1,
+					  .from = &client.address };
+	}
+	engine_inbound(server.engine, in, 40, now);
+	for (size_t i = 0; i < 40; i++)
+		assert_int_not_equal(in[i].verdict, VERDICT_PASS);
+	for (size_t i = 0; i < 40; i++) {
+		uint8_t *packet = bytes[i] + ENVELOPE_HEAD_BYTES;
+
+		packet[0] = (uint8_t)(i << 4);
+		out[i] = (struct outbound){ .inner = packet, .inner_bytes = i };
+	}
+	engine_outbound(server.engine, out, 40, now);
+	for (size_t i = 0; i < 40; i++)
+		assert_int_not_equal(out[i].verdict, VERDICT_PASS);
+	assert_int_equal(send_from(&client, 64, true), VERDICT_PASS);
+	pass(1);
+	assert_int_equal(server.delivered_bytes, 64);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		{ "packets_pass_both_ways, in a crowd", packets_pass_both_ways, set_up_in_a_crowd,
+		  tear_down, NULL },
+		{ "replayed_and_forged_packets_are_dropped, in a crowd",
+		  replayed_and_forged_packets_are_dropped, set_up_in_a_crowd, tear_down, NULL },
+		{ "restarted_client_is_back_at_once, in a crowd", restarted_client_is_back_at_once,
+		  set_up_in_a_crowd, tear_down, NULL },
+		cmocka_unit_test_setup_teardown(a_batch_of_nonsense, set_up_in_a_crowd, tear_down),
 		cmocka_unit_test_setup_teardown(packets_wait_in_bounds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(proof_is_asked_for_under_load, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(comes_up_in_one_round_trip, set_up, tear_down),
