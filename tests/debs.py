@@ -11,39 +11,78 @@ import pytest
 
 from lab import BUILD
 
-FOLDER = Path(os.environ.get("MINIVPN_TEST_PACKAGES", BUILD.parent / f"{BUILD.name}-packages"))
+FOLDER = Path(os.environ.get("MINIVPN_TEST_PACKAGES", BUILD.parent / "build-packages"))
+_NEWEST = "deb http://deb.debian.org/debian sid main\n"
 
 
 def unpacked(package):
     """The folder that holds a package's files, below which they have their usual paths.
 
-    It is downloaded once for each build.  Where that cannot be done the test is skipped.
+    It is downloaded once.  Where that cannot be done the test is skipped.
     """
-    folder = FOLDER / package
+    return _once(package, _fetch)
+
+
+def newest(package, program):
+    """The command that runs a program of a package of Debian's newest, with libraries of its own."""
+    folder = _once(f"{package}-newest", lambda _, folder: _fetch_newest(package, folder))
+    loader = next(folder.glob("usr/lib/*-linux-*/ld-linux-*.so.*"))
+    return [str(loader), "--library-path", str(loader.parent), str(folder / "usr/bin" / program)]
+
+
+def _once(name, fetch):
+    folder = FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
-    with open(FOLDER / f"{package}.lock", "w") as lock:     # tests run side by side
+    with open(FOLDER / f"{name}.lock", "w") as lock:     # tests run side by side
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
-            _fetch(package, folder)
+            fetch(name, folder)
             (folder / "complete").touch()
     return folder
 
 
 def _fetch(package, folder):
     with tempfile.TemporaryDirectory(prefix="minivpn-apt-") as place:
-        got = _apt(place, "download", package)
-        if got.returncode:      # old lists may name versions that the mirror no longer has
-            lists = Path(place) / "lists"
-            (lists / "partial").mkdir(parents=True)
-            fresh = ("-o", f"Dir::State::Lists={lists}", "-o", "Dir::Cache::pkgcache=",
-                     "-o", "Dir::Cache::srcpkgcache=")
-            _apt(place, *fresh, "update")
-            got = _apt(place, *fresh, "download", package)
-        if got.returncode:
-            pytest.skip(f"needs the package {package}, and cannot download it: {got.stderr.strip()}")
-        subprocess.run(["dpkg-deb", "-x", next(Path(place).glob("*.deb")), folder], check=True)
+        try:
+            _apt(place, [], "download", package)
+        except subprocess.CalledProcessError:   # old lists name versions that the mirror has no more
+            _fetch_afresh(place, [], ["download", package])
+        _unpack(Path(place), folder)
 
 
-def _apt(place, *words):
-    return subprocess.run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", *words], cwd=place,
-                          capture_output=True, text=True, check=False)
+def _fetch_newest(package, folder):
+    """With all that it needs, since nothing counts as installed."""
+    with tempfile.TemporaryDirectory(prefix="minivpn-apt-") as place:
+        sources, status = Path(place) / "sources.list", Path(place) / "status"
+        sources.write_text(_NEWEST)
+        status.touch()
+        (Path(place) / "partial").mkdir()
+        options = [f"Dir::Etc::SourceList={sources}", "Dir::Etc::SourceParts=/dev/null",
+                   f"Dir::State::status={status}", f"Dir::Cache::archives={place}",
+                   "APT::Install-Recommends=false"]
+        _fetch_afresh(place, options, ["install", "-y", "--download-only", package])
+        _unpack(Path(place), folder)
+
+
+def _fetch_afresh(place, options, words):
+    """The same with lists of packages that are fetched for it; nobody else's are touched."""
+    lists = Path(place) / "lists"
+    (lists / "partial").mkdir(parents=True)
+    options = [*options, f"Dir::State::Lists={lists}", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache="]
+    try:
+        _apt(place, options, "update")
+        _apt(place, options, *words)
+    except subprocess.CalledProcessError as failed:
+        pytest.skip(f"needs the package {words[-1]}, and cannot download it: {failed.stderr.strip()}")
+
+
+def _apt(place, options, *words):
+    options = [word for option in ("APT::Sandbox::User=root", "Debug::NoLocking=true", *options)
+               for word in ("-o", option)]
+    subprocess.run(["apt-get", "-q", *options, *words], cwd=place, capture_output=True, text=True,
+                   check=True)
+
+
+def _unpack(place, folder):
+    for deb in place.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", deb, folder], check=True)

@@ -3,15 +3,17 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import signal
+import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from scapy.layers.inet import IP
 
-from debs import unpacked
+from debs import newest, unpacked
 from hub import Hub
 from lab import SOURCE
 
@@ -77,6 +79,7 @@ def test_prometheus_format(pair):
     assert 'minivpn_dropped_packets_total{interface="minivpn0",cause="forged"} 0' in text
 
 
+@pytest.mark.timeout(300)      # the first time it is downloaded
 def test_prometheus_own_tool_finds_nothing_wrong(pair):
     """Names, units, types and help texts, by Prometheus' own conventions."""
     promtool = shutil.which("promtool") or unpacked("prometheus") / "usr/bin/promtool"
@@ -108,7 +111,9 @@ def opened(capture, table):
                 yield IP(payload)
 
 
-def test_keylog_opens_a_capture(world):
+@pytest.fixture(name="logged")
+def capture_and_keylog(world):
+    """A capture of two pings, each there and back, and what keylog said meanwhile."""
     world.keygen("absent")
     server = world.start("--address", "10.9.0.1/24")
     alice = world.machine("alice")
@@ -119,5 +124,33 @@ def test_keylog_opens_a_capture(world):
         table = world.server.run("minivpn", "keylog").stdout
     assert "the keys of all sessions were asked for by root" in server.output()
     assert len(table.splitlines()) == 2
-    seen = [(p.src, p["ICMP"].type) for p in opened(wire, table) if p.haslayer("ICMP")]
-    assert seen == 2 * [("10.9.0.2", 8), ("10.9.0.1", 0)]
+    return wire, table
+
+
+PINGS = 2 * [("10.9.0.2", 8), ("10.9.0.1", 0)]
+
+
+def test_keylog_opens_a_capture(logged):
+    seen = [(p.src, p["ICMP"].type) for p in opened(*logged) if p.haslayer("ICMP")]
+    assert seen == PINGS
+
+
+@pytest.mark.timeout(300)      # the first time it is downloaded
+def test_keylog_opens_a_capture_in_wireshark(logged, tmp_path):
+    """In a Wireshark that knows the cipher, which came with 4.6, and with its table as a file."""
+    wire, table = logged
+    tshark = newest("tshark", "tshark")
+    (tmp_path / "wireshark").mkdir()
+    (tmp_path / "wireshark" / "esp_sa").write_text(table)
+
+    def pings(*options):
+        done = subprocess.run(
+            [*tshark, "-n", "-r", wire.path, *options, "-Y", "icmp", "-T", "fields", "-e", "ip.src",
+             "-e", "icmp.type", "-E", "occurrence=l"], check=True, capture_output=True, text=True,
+            env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}, timeout=60)
+        return [(source, int(kind)) for source, kind in map(str.split, done.stdout.splitlines())]
+
+    assert pings() == []
+    assert pings("-o", "esp.enable_encryption_decode:TRUE") == PINGS
+    assert pings("-o", "esp.enable_encryption_decode:TRUE",
+                 "-o", "esp.enable_authentication_check:TRUE") == PINGS
