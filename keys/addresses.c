@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "keys/addresses.h"
 
+#include "keys/list.h"
 #include "minivpn/wire.h"
 
 #include <stdlib.h>
@@ -17,6 +18,30 @@ void networks_random(const uint8_t *random, struct prefix *ret_ipv4, struct pref
 	memcpy(ipv6 + 1, random + 2, 5);
 	*ret_ipv4 = (struct prefix){ address_from_ipv4(ipv4), 24 };
 	*ret_ipv6 = (struct prefix){ address_from_ipv6(ipv6), 64 };
+}
+
+bool addresses_parse(const char *list, struct keytext *key, struct complaint *ret_complaint)
+{
+	struct prefix address[KEY_ADDRESSES_MAX];
+	char item[PREFIX_TEXT_BYTES];
+	unsigned count = 0;
+
+	while (list_next(&list, item, sizeof(item))) {
+		if (count == KEY_ADDRESSES_MAX)
+			return complain(ret_complaint, 0, "found more than %d addresses",
+					KEY_ADDRESSES_MAX);
+		if (!interface_address_parse(item, &address[count]))
+			return complain(ret_complaint, 0,
+					"found '%s', expected the address of a host, as 10.71.3.2 "
+					"or fd00:1::2/64",
+					item);
+		count++;
+	}
+	if (count == 0)
+		return complain(ret_complaint, 0, "found nothing, expected an address");
+	memcpy(key->address, address, count * sizeof(*address));
+	key->address_count = count;
+	return true;
 }
 
 /* The last 32 bits of an address, or as many of them as are the host's in @network. */

@@ -6,6 +6,7 @@
 #ifndef MINIVPN_KEYS_ADDRESSES_H
 #define MINIVPN_KEYS_ADDRESSES_H
 
+#include "complaint.h"
 #include "keys/keytext.h"
 
 #include <stdbool.h>
@@ -24,6 +25,14 @@ enum {
  * Source: RFC 1918 (10.128.0.0/9, less what Kubernetes' usual ranges take), RFC 4193 section 3.2
  */
 void networks_random(const uint8_t *random, struct prefix *ret_ipv4, struct prefix *ret_ipv6);
+
+/**
+ * addresses_parse() - the addresses of a key, as a person lists them: "10.71.3.2, fd00:1::2/64"
+ * @key: gets them, if they are right and not too many
+ *
+ * Return: true; false with @ret_complaint (line 0) saying what was found and expected
+ */
+bool addresses_parse(const char *list, struct keytext *key, struct complaint *ret_complaint);
 
 /** network_host() - host number @number of @network, with its length; 1 is the server */
 struct prefix network_host(const struct prefix *network, uint32_t number);

@@ -7,7 +7,6 @@
  */
 #include "keys/addresses.h"
 #include "keys/keyfolder.h"
-#include "keys/list.h"
 #include "scope.h"
 
 #include <errno.h>
@@ -184,31 +183,10 @@ static int show(const struct wishes *w, struct keytext *key)
 
 /* ---- Making ---- */
 
-static bool set_addresses(struct keytext *key, const char *list)
-{
-	char item[PREFIX_TEXT_BYTES];
-
-	while (list_next(&list, item, sizeof(item))) {
-		if (key->address_count == KEY_ADDRESSES_MAX) {
-			say("--address: more than %d addresses", KEY_ADDRESSES_MAX);
-			return false;
-		}
-		if (!interface_address_parse(item, &key->address[key->address_count])) {
-			say("--address: found '%s', expected the address of a host, as 10.71.3.2 "
-			    "or fd00:1::2/64",
-			    item);
-			return false;
-		}
-		key->address_count++;
-	}
-	if (key->address_count == 0)
-		say("--address: found nothing, expected an address");
-	return key->address_count > 0;
-}
-
 /* Name and options into @key, before anything is drawn or touched. */
 static int fill(const struct wishes *w, struct keytext *key)
 {
+	struct complaint complaint;
 	const char *wrong;
 
 	if (!key_name_is_valid(w->operand)) {
@@ -220,8 +198,10 @@ static int fill(const struct wishes *w, struct keytext *key)
 		say("--endpoint: found '%s': %s", w->endpoint, wrong);
 		return EXIT_USAGE;
 	}
-	if (w->address && !set_addresses(key, w->address))
+	if (w->address && !addresses_parse(w->address, key, &complaint)) {
+		say("--address: %s", complaint.text);
 		return EXIT_USAGE;
+	}
 	randombytes_buf(&key->psk, sizeof(key->psk));
 	return 0;
 }

@@ -7,7 +7,6 @@
 #include "cli/machine.h"
 #include "cli/say.h"
 #include "keys/addresses.h"
-#include "keys/list.h"
 #include "scope.h"
 
 #include <getopt.h>
@@ -233,28 +232,6 @@ int command_remove(int argc, char *argv[])
 
 /* ---- invite and rotate ---- */
 
-static bool set_addresses(struct keytext *key, const char *list)
-{
-	char item[PREFIX_TEXT_BYTES];
-
-	while (list_next(&list, item, sizeof(item))) {
-		if (key->address_count == KEY_ADDRESSES_MAX) {
-			say("--address: more than %d addresses", KEY_ADDRESSES_MAX);
-			return false;
-		}
-		if (!interface_address_parse(item, &key->address[key->address_count])) {
-			say("--address: found '%s', expected the address of a host, as 10.71.3.2 "
-			    "or fd00:1::2/64",
-			    item);
-			return false;
-		}
-		key->address_count++;
-	}
-	if (key->address_count == 0)
-		say("--address: found nothing, expected an address");
-	return key->address_count > 0;
-}
-
 /* The server's own addresses are taken, and its networks are those that addresses come from. */
 static bool give_addresses(struct keytext *key, const struct hub *hub,
 			   const struct keyfolder *folder)
@@ -338,13 +315,16 @@ static int fill_key(const struct wishes *wishes, const struct hub *hub,
 		    const struct keyfolder *folder, struct keytext *key)
 {
 	int r = choose_endpoint(wishes->endpoint, hub, folder, &key->endpoint);
+	struct complaint complaint;
 
 	if (r >= 0)
 		return r;
 	strcpy(key->name, wishes->name);
-	if (wishes->address
-		    ? !set_addresses(key, wishes->address) || !are_addresses_possible(key, hub)
-		    : !give_addresses(key, hub, folder))
+	if (wishes->address && !addresses_parse(wishes->address, key, &complaint)) {
+		say("--address: %s", complaint.text);
+		return EXIT_USAGE;
+	}
+	if (wishes->address ? !are_addresses_possible(key, hub) : !give_addresses(key, hub, folder))
 		return EXIT_USAGE;
 	randombytes_buf(&key->psk, sizeof(key->psk));
 	return -1;
