@@ -50,8 +50,9 @@ struct aead_op {
  * @name:          as --aead says it
  * @context_bytes: memory a context wants, aligned as malloc() does; 0 if it needs none
  * @start:         prepare a context (one for each thread); false, with nothing to stop, if this
- *                 machine cannot run it
- * @stop:          give back what @start took, and erase what a context knows of keys
+ *                 machine cannot run it.  NULL: nothing is to be prepared
+ * @stop:          give back what @start took, and erase what a context knows of keys.  NULL: that is
+ *                 nothing
  * @describe:      library, version and code path of a started context, as the log and
  *                 `minivpn status` say it; @ret_text has AEAD_DESCRIPTION_BYTES
  * @seal:          seal @n operations

@@ -52,7 +52,7 @@ static int start_and_test(const struct aead *aead, struct aead_choice *ret_choic
 		if (!choice.context)
 			return -ENOMEM;
 	}
-	if (!aead->start(choice.context)) {
+	if (aead->start && !aead->start(choice.context)) {
 		free(choice.context);
 		return -ENODEV;
 	}
@@ -83,7 +83,7 @@ int aead_choose(const char *name, struct aead_choice *ret_choice)
 
 void aead_choice_drop(struct aead_choice *choice)
 {
-	if (choice->aead)
+	if (choice->aead && choice->aead->stop)
 		choice->aead->stop(choice->context);
 	free(choice->context);
 	*choice = (struct aead_choice){ 0 };

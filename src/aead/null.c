@@ -9,17 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool start(void *context)
-{
-	(void)context;
-	return true;
-}
-
-static void stop(void *context)
-{
-	(void)context;
-}
-
 static void describe(const void *context, char *ret_text)
 {
 	(void)context;
@@ -44,9 +33,6 @@ static void open(void *context, struct aead_op *ops, size_t n)
 
 const struct aead aead_null = {
 	.name = "null",
-	.context_bytes = 0,
-	.start = start,
-	.stop = stop,
 	.describe = describe,
 	.seal = seal,
 	.open = open,

@@ -11,11 +11,6 @@ static bool start(void *context)
 	return sodium_init() >= 0;
 }
 
-static void stop(void *context)
-{
-	(void)context;
-}
-
 static void describe(const void *context, char *ret_text)
 {
 	(void)context;
@@ -42,9 +37,7 @@ static void open(void *context, struct aead_op *ops, size_t n)
 
 const struct aead aead_sodium = {
 	.name = "sodium",
-	.context_bytes = 0,
 	.start = start,
-	.stop = stop,
 	.describe = describe,
 	.seal = seal,
 	.open = open,
