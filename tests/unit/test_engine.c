@@ -4,6 +4,7 @@
 #include "minivpn/engine.h"
 
 #include "aead/backends.h"
+#include "plain_engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,28 +36,6 @@ static struct datagram {
 static size_t wire_first, wire_count;
 static unsigned wire_limit; /* IP packets above this are lost without a word; 0 = none */
 static struct instant now;
-
-static void hook_random(void *shell, uint8_t *bytes, size_t n)
-{
-	(void)shell;
-	for (size_t i = 0; i < n; i++)
-		bytes[i] = (uint8_t)(rand() >> 4);
-}
-
-static void *hook_allocate(void *shell, size_t bytes)
-{
-	void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-
-	(void)shell;
-	memset(memory, 0, bytes);
-	return memory;
-}
-
-static void hook_release(void *shell, void *memory)
-{
-	(void)shell;
-	free(memory);
-}
 
 static void put_on_wire(struct end *from, const uint8_t *bytes, size_t size, bool df)
 {
@@ -98,22 +77,17 @@ static void hook_event(void *shell, const struct engine_event *event)
 static void make_end(struct end *end, enum role role, const char *address, const struct psk *psk,
 		     const struct payload *configuration)
 {
-	struct engine_config config = {
-		.hooks = { end, hook_random, hook_allocate, hook_release, hook_transmit,
-			   hook_deliver, hook_event },
-		.role = role,
-		.aead = &aead_sodium,
-		.inner_mtu = INNER_MTU_OVER_IPV4,
-		.workers = 1,
-		.keepalive_ns = 10 * NS_PER_S,
-		.configuration = configuration,
-		.software = "minivpn test",
-	};
+	struct engine_config config = plain_engine(role, end);
 	struct prefix allowed[2];
 	struct peer_config peer = {
 		.tag = end, .psk = psk, .allowed = allowed, .allowed_count = 2
 	};
 
+	config.hooks.transmit = hook_transmit;
+	config.hooks.deliver = hook_deliver;
+	config.hooks.event = hook_event;
+	config.aead = &aead_sodium;
+	config.configuration = configuration;
 	memset(end, 0, sizeof(*end));
 	assert_true(endpoint_parse(address, &end->address));
 	end->engine = engine_create(&config, now);
@@ -460,7 +434,7 @@ static void give_init(const struct psk *psk, uint8_t number, const struct cookie
 
 	from.remote.b[15] = number;
 	from.remote_port = number;
-	hook_random(NULL, secret, sizeof(secret));
+	plain_random(NULL, secret, sizeof(secret));
 	handshake_keys_derive(&keys, psk, ROLE_CLIENT);
 	init_create(ret_attempt, &keys, cookie, &offer, secret, message);
 	engine_inbound(server.engine, &in, 1, now);
@@ -508,7 +482,7 @@ static void a_batch_of_nonsense(void **state)
 	pass(2);
 	assert_int_equal(server.delivered_bytes, 100);
 	for (size_t i = 0; i < 40; i++) {
-		hook_random(NULL, bytes[i], sizeof(bytes[i]));
+		plain_random(NULL, bytes[i], sizeof(bytes[i]));
 		in[i] = (struct inbound){ .datagram = bytes[i],
 					  .bytes = i + 1,
 					  .from = &client.address };

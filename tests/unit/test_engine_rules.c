@@ -7,6 +7,7 @@
 #include "minivpn/wire.h"
 
 #include "aead/backends.h"
+#include "plain_engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,27 +40,6 @@ static struct sent {
 } sent[SENT_MAX];
 static unsigned sent_count;
 
-static void hook_random(void *shell, uint8_t *bytes, size_t n)
-{
-	(void)shell;
-	for (size_t i = 0; i < n; i++)
-		bytes[i] = (uint8_t)(rand() >> 4);
-}
-
-static void *hook_allocate(void *shell, size_t bytes)
-{
-	void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-
-	(void)shell;
-	return memset(memory, 0, bytes);
-}
-
-static void hook_release(void *shell, void *memory)
-{
-	(void)shell;
-	free(memory);
-}
-
 static void hook_transmit(void *shell, const struct transmission *t)
 {
 	struct sent *s = &sent[sent_count++];
@@ -70,13 +50,6 @@ static void hook_transmit(void *shell, const struct transmission *t)
 	s->tos = t->tos;
 	s->bytes = t->size;
 	memcpy(s->data, t->bytes, t->size);
-}
-
-static void hook_deliver(void *shell, const uint8_t *packet, size_t bytes)
-{
-	(void)shell;
-	(void)packet;
-	(void)bytes;
 }
 
 static void hook_event(void *shell, const struct engine_event *event)
@@ -99,18 +72,7 @@ static struct peer *add_peer(const struct psk *key, const char *allowed, struct 
 
 static void begin(enum role role)
 {
-	struct engine_config config = {
-		.hooks = { NULL, hook_random, hook_allocate, hook_release, hook_transmit,
-			   hook_deliver, hook_event },
-		.role = role,
-		.aead = &aead,
-		.inner_mtu = INNER_MTU_OVER_IPV4,
-		.workers = 1,
-		.keepalive_ns = 10 * NS_PER_S,
-		.copy_dscp = copy_dscp,
-		.software = "under test",
-		.search_ns = search_ns,
-	};
+	struct engine_config config = plain_engine(role, NULL);
 
 	srand(1);
 	aead = aead_sodium;
@@ -121,6 +83,11 @@ static void begin(enum role role)
 	assert_true(endpoint_parse("192.0.2.1:4500", &here));
 	assert_true(endpoint_parse("198.51.100.1:4500", &there));
 	assert_true(endpoint_parse("203.0.113.1:4500", &elsewhere));
+	config.hooks.transmit = hook_transmit;
+	config.hooks.event = hook_event;
+	config.aead = &aead;
+	config.copy_dscp = copy_dscp;
+	config.search_ns = search_ns;
 	engine = engine_create(&config, now);
 	peer = add_peer(&psk, "0.0.0.0/0", role == ROLE_CLIENT ? there : (struct endpoint){ 0 });
 }
@@ -282,7 +249,7 @@ static size_t make_response(enum role initiator, const struct payload *answer,
 		i--;
 	assert_int_equal(init_open(&responder, &keys, sent[i - 1].data), VERDICT_PASS);
 	spi = responder.offer.spi[0];
-	hook_random(NULL, secret, sizeof(secret));
+	plain_random(NULL, secret, sizeof(secret));
 	assert_int_equal(response_create(&responder, answer, secret, ret_message, &bytes, &split),
 			 VERDICT_PASS);
 	half_begin(ret_half, split.k1, split.k2, answer->spi[0], spi);
@@ -309,7 +276,7 @@ static enum verdict ask(enum role role, const struct payload *offer, const struc
 	unsigned before = sent_count;
 	enum verdict verdict;
 
-	hook_random(NULL, secret, sizeof(secret));
+	plain_random(NULL, secret, sizeof(secret));
 	init_create(&attempt, &keys, NULL, offer, secret, message);
 	verdict = give_from(from, message, sizeof(message));
 	if (sent_count == before)

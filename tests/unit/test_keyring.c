@@ -5,6 +5,7 @@
 
 #include "io/clock.h"
 #include "keys/keyfile.h"
+#include "plain_engine.h"
 #include "scope.h"
 
 #include <setjmp.h>
@@ -35,47 +36,6 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
 	return r;
 }
 
-/* ---- An engine that is told of no packets ---- */
-
-static void hook_random(void *shell, uint8_t *bytes, size_t n)
-{
-	(void)shell;
-	memset(bytes, 7, n);
-}
-
-static void *hook_allocate(void *shell, size_t bytes)
-{
-	void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-
-	(void)shell;
-	return memset(memory, 0, bytes);
-}
-
-static void hook_release(void *shell, void *memory)
-{
-	(void)shell;
-	free(memory);
-}
-
-static void hook_transmit(void *shell, const struct transmission *datagram)
-{
-	(void)shell;
-	(void)datagram;
-}
-
-static void hook_deliver(void *shell, const uint8_t *packet, size_t bytes)
-{
-	(void)shell;
-	(void)packet;
-	(void)bytes;
-}
-
-static void hook_event(void *shell, const struct engine_event *event)
-{
-	(void)shell;
-	(void)event;
-}
-
 static struct endpoint nowhere(void *context, const char *name)
 {
 	(void)context;
@@ -86,18 +46,12 @@ static struct endpoint nowhere(void *context, const char *name)
 static int set_up(void **state)
 {
 	static const struct payload configuration;
-	struct engine_config config = {
-		.hooks = { NULL, hook_random, hook_allocate, hook_release, hook_transmit,
-			   hook_deliver, hook_event },
-		.role = ROLE_SERVER,
-		.inner_mtu = INNER_MTU_OVER_IPV4,
-		.workers = 1,
-		.configuration = &configuration,
-	};
+	struct engine_config config = plain_engine(ROLE_SERVER, NULL);
 
 	(void)state;
 	strcpy(folder + strlen(folder) - 6, "XXXXXX");
 	later_s = 0;
+	config.configuration = &configuration;
 	engine = engine_create(&config, clock_now());
 	return engine && mkdtemp(folder) ? 0 : -1;
 }
