@@ -216,14 +216,10 @@ static int add_folder(const struct gathering *g, struct keyfile_complaint *ret_c
 {
 	const char *path = g->bundle->path;
 	struct dirent **entry;
-	int r = keyfolder_check(path, ret_complaint), entries;
+	int entries = keyfolder_list(path, &entry, ret_complaint), r = 0;
 
-	if (r < 0)
-		return r;
-	entries = keyfolder_list(path, &entry);
 	if (entries < 0)
-		return keyfile_refuse(ret_complaint, path, -entries, "cannot be read: %s",
-				      strerror(-entries));
+		return entries;
 	for (int i = 0; i < entries; i++) {
 		if (r == 0)
 			r = add_entry(g, entry[i]->d_name, ret_complaint);

@@ -32,11 +32,41 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-int keyfolder_list(const char *path, struct dirent ***ret_entries)
+/* Could nobody else put a key into it? */
+static int check_owner(const char *path, struct keyfile_complaint *ret_complaint)
 {
-	int entries = scandir(path, ret_entries, is_key_name, by_name);
+	struct stat s;
 
-	return entries < 0 ? -errno : entries;
+	if (stat(path, &s) < 0)
+		return keyfile_refuse(ret_complaint, path, errno, "cannot be read: %s",
+				      strerror(errno));
+	if (!keyfile_owner_is_trusted(s.st_uid))
+		return keyfile_refuse(
+			ret_complaint, path, EPERM,
+			"belongs to user %u, expected user %u or root: whoever owns it "
+			"could put a key into it",
+			s.st_uid, geteuid());
+	if (s.st_mode & (S_IWGRP | S_IWOTH))
+		return keyfile_refuse(
+			ret_complaint, path, EPERM,
+			"has mode %04o, expected 0700: others could put a key into it "
+			"(chmod 700 '%s')",
+			s.st_mode & 07777, path);
+	return 0;
+}
+
+int keyfolder_list(const char *path, struct dirent ***ret_entries,
+		   struct keyfile_complaint *ret_complaint)
+{
+	int r = check_owner(path, ret_complaint), entries;
+
+	if (r < 0)
+		return r;
+	entries = scandir(path, ret_entries, is_key_name, by_name);
+	if (entries < 0)
+		return keyfile_refuse(ret_complaint, path, errno, "cannot be read: %s",
+				      strerror(errno));
+	return entries;
 }
 
 static int refuse_common(const char *path, const char *what, const struct claimant *claimant,
@@ -89,28 +119,6 @@ static int read_entry(const char *path, const char *name, struct keyfolder *fold
 	return r;
 }
 
-int keyfolder_check(const char *path, struct keyfile_complaint *ret_complaint)
-{
-	struct stat s;
-
-	if (stat(path, &s) < 0)
-		return keyfile_refuse(ret_complaint, path, errno, "cannot be read: %s",
-				      strerror(errno));
-	if (!keyfile_owner_is_trusted(s.st_uid))
-		return keyfile_refuse(
-			ret_complaint, path, EPERM,
-			"belongs to user %u, expected user %u or root: whoever owns it "
-			"could put a key into it",
-			s.st_uid, geteuid());
-	if (s.st_mode & (S_IWGRP | S_IWOTH))
-		return keyfile_refuse(
-			ret_complaint, path, EPERM,
-			"has mode %04o, expected 0700: others could put a key into it "
-			"(chmod 700 '%s')",
-			s.st_mode & 07777, path);
-	return 0;
-}
-
 static int read_entries(const char *path, struct dirent **entry, size_t entries,
 			struct keyfolder *folder, struct keyfile_complaint *ret_complaint)
 {
@@ -130,14 +138,10 @@ int keyfolder_read(const char *path, struct keyfolder *ret_folder,
 {
 	struct keyfolder folder = { 0 };
 	struct dirent **entry;
-	int r = keyfolder_check(path, ret_complaint), entries;
+	int entries = keyfolder_list(path, &entry, ret_complaint), r = 0;
 
-	if (r < 0)
-		return r;
-	entries = keyfolder_list(path, &entry);
 	if (entries < 0)
-		return keyfile_refuse(ret_complaint, path, -entries, "cannot be read: %s",
-				      strerror(-entries));
+		return entries;
 	if (entries > 0)
 		r = read_entries(path, entry, (size_t)entries, &folder, ret_complaint);
 	for (int i = 0; i < entries; i++)

@@ -28,12 +28,10 @@ bool keyfolder_has_name(const char *name);
  * keyfolder_list() - the names of a folder's keys, in the order of strcmp()
  * @ret_entries: as scandir(3) leaves it, the caller's to free
  *
- * Return: how many, or negative errno
+ * Return: how many; or negative errno with @ret_complaint, also if others could put a key into it
  */
-int keyfolder_list(const char *path, struct dirent ***ret_entries);
-
-/** keyfolder_check() - could nobody else put a key into it?  0, or negative errno with @ret_complaint */
-int keyfolder_check(const char *path, struct keyfile_complaint *ret_complaint);
+int keyfolder_list(const char *path, struct dirent ***ret_entries,
+		   struct keyfile_complaint *ret_complaint);
 
 /**
  * keyfolder_read() - read a folder; an empty one is no error

@@ -66,8 +66,9 @@ static char *path_of(const char *file)
 
 static int tear_down(void **state)
 {
+	struct keyfile_complaint complaint;
 	struct dirent **entry;
-	int entries = keyfolder_list(folder, &entry);
+	int entries = keyfolder_list(folder, &entry, &complaint);
 
 	(void)state;
 	for (int i = 0; i < entries; i++) {
