@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A run's TCP throughput as bars, in SVG, drawn by hand so that nothing has to be installed."""
 
+import textwrap
 from xml.sax.saxutils import escape
 
 from benchmark.report import Figures
 from benchmark.pair import WIRES
 
 WIDTH, LEFT, RIGHT = 760, 170, 70
-BAR, GAP, HEAD, FOOT = 18, 6, 64, 46
+BAR, GAP, HEAD, FOOT = 18, 6, 64, 58
+SMALL_LINE = 150    # characters of the smallest print that fit across
 COLOURS = {"ours": "#1f6f8b", "rival": "#b0b7bd", "bare": "#dfe3e6"}
 SHOWN = ("bare", "ipsec-mb", "libsodium")      # of ours; the other variants are for developers
 OURS = {"ipsec-mb": "minivpn", "libsodium": "minivpn, libsodium"}
@@ -35,10 +37,11 @@ def svg(run):
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items()
                          if version and name not in ("libsodium", "null", "one-at-a-time"))
     versions = versions.replace("ipsec-mb ", "minivpn ", 1)
-    parts += [_text(20, height - 26, f"{machine['date']}, {machine['processor']}, Linux "
+    parts += [_text(20, height - 38, f"{machine['date']}, {machine['processor']}, Linux "
                     f"{machine['kernel']}; median of {run['rounds']} rounds of "
                     f"{run['seconds']:g} s, cubic; tools/bench", fill="#555", size=11),
-              _text(20, height - 10, versions, fill="#555", size=9), "</svg>"]
+              *(_text(20, height - 22 + 12 * number, line, fill="#555", size=9)
+                for number, line in enumerate(textwrap.wrap(versions, SMALL_LINE))), "</svg>"]
     return "\n".join(parts) + "\n"
 
 
