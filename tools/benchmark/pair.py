@@ -103,7 +103,7 @@ class Pair:
         self.folder = lab.folder / f"bench-{name}"
         self.folder.mkdir()
         self.folder.chmod(0o755)
-        if not client.ping(SERVER, count=1).received:
+        if not client.ping(SERVER).received:
             raise RuntimeError(f"{name}: nothing passes the bare wire")
 
     def ends(self):
