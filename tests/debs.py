@@ -23,9 +23,14 @@ def unpacked(package):
     return _once(package, _fetch)
 
 
-def newest(package, program):
+def newest(package):
+    """The same of Debian's newest, and of all that the package needs."""
+    return _once(f"{package}-newest", lambda _, folder: _fetch_newest(package, folder))
+
+
+def newest_program(package, program):
     """The command that runs a program of a package of Debian's newest, with libraries of its own."""
-    folder = _once(f"{package}-newest", lambda _, folder: _fetch_newest(package, folder))
+    folder = newest(package)
     loader = next(folder.glob("usr/lib/*-linux-*/ld-linux-*.so.*"))
     return [str(loader), "--library-path", str(loader.parent), str(folder / "usr/bin" / program)]
 

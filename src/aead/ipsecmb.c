@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ChaCha20-Poly1305 over intel-ipsec-mb's job interface.  Version 1.3 finishes each job of this
- * cipher when it is submitted, but the interface does not promise it, so jobs may finish
+ * ChaCha20-Poly1305 over intel-ipsec-mb's job interface, from version 1.3 (Debian 12) on.  It has finished
+ * each job of this cipher when it was submitted, but the interface does not promise it, so jobs may finish
  * later here, in any number, and what is still out at the end of a batch is flushed.
  *
  * The library decrypts without judging the tag: that is done here, in constant time, and a
@@ -55,7 +55,9 @@ static void describe(const void *context, char *ret_text)
 {
 	static const char *const arch_names[] = {
 		[IMB_ARCH_SSE] = "sse",
+#if IMB_VERSION_NUM < IMB_VERSION(2, 0, 0)
 		[IMB_ARCH_AVX] = "avx",
+#endif
 		[IMB_ARCH_AVX2] = "avx2",
 		[IMB_ARCH_AVX512] = "avx512",
 	};

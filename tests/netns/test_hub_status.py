@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from scapy.layers.inet import IP
 
-from debs import newest, unpacked
+from debs import newest_program, unpacked
 from hub import Hub
 from lab import SOURCE
 
@@ -139,7 +139,7 @@ def test_keylog_opens_a_capture(logged):
 def test_keylog_opens_a_capture_in_wireshark(logged, tmp_path):
     """In a Wireshark that knows the cipher, which came with 4.6, and with its table as a file."""
     wire, table = logged
-    tshark = newest("tshark", "tshark")
+    tshark = newest_program("tshark", "tshark")
     (tmp_path / "wireshark").mkdir()
     (tmp_path / "wireshark" / "esp_sa").write_text(table)
 
