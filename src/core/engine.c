@@ -54,11 +54,10 @@ void engine_count(struct engine *engine, struct peer *peer, enum verdict verdict
 		peer->verdicts.count[verdict] += n;
 }
 
-/* The next number of the session's SA; the caller has asked session_may_send(). */
-static void sealing_reserve(struct session *session, struct sealing *sealing, struct instant now)
+/* The next number of @sa; the caller has asked whether there is one. */
+static void sealing_reserve(struct session *session, struct sa_out *sa, struct sealing *sealing,
+			    struct instant now)
 {
-	struct sa_out *sa = &session->out[0];
-
 	sealing->key = &sa->key;
 	sealing->spi = sa->spi;
 	sealing->sequence = (uint32_t)sa->next++;
@@ -76,10 +75,12 @@ enum verdict seal_and_transmit(struct session *session, uint8_t *payload, size_t
 	struct sealing sealing = { .payload = payload,
 				   .payload_bytes = bytes,
 				   .next_header = next_header };
+	/* Messages go to the other end's first worker, which has its engine. */
+	struct sa_out *sa = next_header == NEXT_HEADER_NONE ? &session->out[0] : session->data;
 
-	if (session->out[0].next > SEQUENCE_MAX)
+	if (sa->next > SEQUENCE_MAX)
 		return VERDICT_NO_SESSION;
-	sealing_reserve(session, &sealing, session->born);
+	sealing_reserve(session, sa, &sealing, session->born);
 	envelope_seal(engine->config.aead, engine->config.aead_context, &sealing, 1);
 	engine_transmit(engine, to, sealing.record, sealing.record_bytes, tos, dont_fragment);
 	return VERDICT_CONSUMED;
@@ -530,7 +531,7 @@ static enum verdict outbound_prepare(struct engine *engine, struct outbound *p,
 					 .payload_bytes = p->inner_bytes,
 					 .next_header = inner.version == 4 ? NEXT_HEADER_IPV4
 									   : NEXT_HEADER_IPV6 };
-	sealing_reserve(peer->current, ret_sealing, now);
+	sealing_reserve(peer->current, peer->current->data, ret_sealing, now);
 	p->to = &peer->endpoint;
 	p->tos = ecn_encapsulate(inner.tos, engine->config.copy_dscp);
 	return VERDICT_PASS;

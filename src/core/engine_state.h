@@ -141,6 +141,7 @@ enum session_state { SESSION_PENDING, SESSION_CURRENT, SESSION_OLD };
  * @pending:       only while SESSION_PENDING
  * @replaced:      when it became old
  * @out:           the other end's SAs, behind the last of @in
+ * @data:          the one of them that carries packets of this worker
  * @lane:          the parts of it that lanes have, one each, behind the last of @out
  */
 struct session {
@@ -152,7 +153,7 @@ struct session {
 	struct instant born, rekey_at, replaced;
 	struct pending *pending;
 	unsigned in_count, out_count;
-	struct sa_out *out;
+	struct sa_out *out, *data;
 	struct lane_session **lane;
 	struct sa_in in[];
 };
@@ -171,6 +172,13 @@ struct session *session_create(struct peer *peer, const uint8_t k_in[32], const 
 
 /** session_erase() - wipe it, take its SPIs out of the table, and leave its slot empty */
 void session_erase(struct session *session);
+/**
+ * session_out() - the SA that @worker of ours sends on; NULL if the other end listed too few
+ *
+ * Of the SAs whose position, counted round, is the worker's, a peer has always the same one: it is drawn
+ * once, so that many peers of one worker each fall to different workers of the end that they meet.
+ */
+struct sa_out *session_out(const struct session *session, unsigned worker);
 bool session_may_send(const struct session *session, struct instant now);
 bool session_may_receive(const struct session *session, struct instant now);
 
@@ -280,6 +288,7 @@ struct peer {
 	struct endpoint cookie_from;
 	struct instant cookie_until;
 	unsigned remote_workers;
+	uint8_t spread; /* session_out(); 0 = not yet drawn */
 
 	/* responder.c */
 	uint8_t accepted[ACCEPTED_MAX][EPHEMERAL_BYTES];

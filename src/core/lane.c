@@ -318,7 +318,7 @@ static enum verdict dummy_receive(struct lane *lane, const struct lane_sa *sa,
 					   .spi = sa->entry.spi,
 					   .from = *d->from };
 
-	return report(lane, &dummy, opening->payload, opening->payload_bytes) ? VERDICT_HANDED_OVER
+	return report(lane, &dummy, opening->payload, opening->payload_bytes) ? VERDICT_CONSUMED
 									      : VERDICT_QUEUE_FULL;
 }
 

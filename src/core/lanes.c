@@ -257,6 +257,7 @@ static struct lane_session *part_create(const struct session *session, unsigned 
 	struct engine *engine = peer->engine;
 	unsigned worker = lane + 1, workers = engine->config.workers, count = 0;
 	struct lane_session *part;
+	const struct sa_out *out;
 
 	for (unsigned i = worker; i < session->in_count; i += workers)
 		count++;
@@ -274,9 +275,10 @@ static struct lane_session *part_create(const struct session *session, unsigned 
 		sa->key = session->in[i].key;
 	}
 	part->name = session->in[worker].entry.spi;
-	if (worker < session->out_count) {
-		part->spi = session->out[worker].spi;
-		part->key = session->out[worker].key;
+	out = session_out(session, worker);
+	if (out) {
+		part->spi = out->spi;
+		part->key = out->key;
 		part->next = 1;
 	}
 	return part;
@@ -373,6 +375,17 @@ static void take_heard(struct sa_in *sa, const struct lane_report *report, struc
 	elsewhere_packet(session, report->newest, &report->from, now);
 }
 
+/* As the lane counted it, unless there is something wrong with it. */
+static void take_dummy(struct session *session, const struct lane_report *report,
+		       const uint8_t *bytes, size_t n, struct instant now)
+{
+	struct peer *peer = session->peer;
+	enum verdict verdict = in_band_receive(session, bytes, n, &report->from, now);
+
+	if (verdict != VERDICT_CONSUMED)
+		peer_count(peer->engine, peer, verdict);
+}
+
 static void take_worn_out(struct session *session, struct instant now)
 {
 	session->worn_out = true;
@@ -399,8 +412,7 @@ void engine_report(struct engine *engine, const struct lane_report *report, uint
 		take_heard(sa, report, now);
 		break;
 	case LANE_DUMMY:
-		peer_count(engine, session->peer,
-			   in_band_receive(session, bytes, n, &report->from, now));
+		take_dummy(session, report, bytes, n, now);
 		break;
 	case LANE_SENT:
 		liveness_sent(session->peer, now);

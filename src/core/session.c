@@ -21,6 +21,16 @@ static enum spi_kind kind_of(const struct engine *engine, unsigned i)
 	return engine->lane_count > 0 && i % engine->config.workers > 0 ? SPI_OF_LANE : SPI_SA;
 }
 
+struct sa_out *session_out(const struct session *s, unsigned worker)
+{
+	unsigned workers = s->peer->engine->config.workers, count;
+
+	if (worker >= s->out_count)
+		return NULL;
+	count = (s->out_count - worker + workers - 1) / workers;
+	return &s->out[worker + workers * (s->peer->spread % count)];
+}
+
 static void session_release(struct session *s)
 {
 	struct engine_hooks *hooks = &s->peer->engine->config.hooks;
@@ -63,6 +73,9 @@ struct session *session_create(struct peer *peer, const uint8_t k_in[32], const 
 		s->out[i].next = 1;
 		sa_key_derive(k_out, (uint8_t)i, offer->spi[i], &s->out[i].key);
 	}
+	if (s->out_count > engine->config.workers && peer->spread == 0)
+		engine_random(engine, &peer->spread, sizeof(peer->spread));
+	s->data = session_out(s, 0);
 	if (!lanes_session_begin(s)) {
 		session_release(s);
 		return NULL;
@@ -115,7 +128,7 @@ void session_erase(struct session *s)
 bool session_may_send(const struct session *s, struct instant now)
 {
 	return s && !s->worn_out && instant_since(now, s->born) < SENDING_LIFETIME &&
-	       s->out[0].next <= SEQUENCE_MAX;
+	       s->data->next <= SEQUENCE_MAX;
 }
 
 bool session_may_receive(const struct session *s, struct instant now)
