@@ -28,6 +28,7 @@ struct request {
 		struct {
 			struct address local;
 			uint16_t port;
+			uint8_t shared;
 			uint32_t buffer_bytes;
 		} udp;
 	};

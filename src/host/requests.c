@@ -61,7 +61,7 @@ int steward_remove_route(struct steward *steward, const struct prefix *network)
 }
 
 int steward_open_udp(struct steward *steward, const struct address *local, uint16_t port,
-		     uint32_t buffer_bytes, int *ret_fd)
+		     bool shared, uint32_t buffer_bytes, int *ret_fd)
 {
 	struct request request = { .kind = REQUEST_OPEN_UDP };
 	struct reply reply;
@@ -70,6 +70,7 @@ int steward_open_udp(struct steward *steward, const struct address *local, uint1
 
 	request.udp.local = *local;
 	request.udp.port = port;
+	request.udp.shared = shared;
 	request.udp.buffer_bytes = buffer_bytes;
 	error = ask(steward, &request, &reply, &passed);
 	if (error)

@@ -124,13 +124,15 @@ static int bind_udp(int fd, bool ipv6, const struct address *local, uint16_t por
 	return 0;
 }
 
-static int prepare_udp(int fd, bool ipv6, uint32_t buffer_bytes)
+static int prepare_udp(int fd, bool ipv6, bool shared, uint32_t buffer_bytes)
 {
-	int mark = PLAN_SOCKET_MARK, both = 0, bytes = (int)buffer_bytes;
+	int mark = PLAN_SOCKET_MARK, both = 0, yes = 1, bytes = (int)buffer_bytes;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
 		return -errno;
 	if (ipv6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &both, sizeof(both)) < 0)
+		return -errno;
+	if (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) < 0)
 		return -errno;
 	if (bytes > 0) {
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
@@ -154,7 +156,7 @@ static int open_udp_socket(const struct request *request, int *ret_fd)
 	}
 	if (fd < 0)
 		return -errno;
-	error = prepare_udp(fd, ipv6, request->udp.buffer_bytes);
+	error = prepare_udp(fd, ipv6, request->udp.shared, request->udp.buffer_bytes);
 	if (!error)
 		error = bind_udp(fd, ipv6, local, request->udp.port);
 	if (!error)

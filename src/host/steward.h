@@ -53,11 +53,12 @@ int steward_remove_route(struct steward *steward, const struct prefix *network);
  * steward_open_udp() - a UDP socket with what only rights can give
  * @local:        address to bind to; none = any, of both families where the host has them
  * @port:         port to bind to; 0 = the kernel chooses
+ * @shared:       others have the port already, and share it (SO_REUSEPORT)
  * @buffer_bytes: for SO_RCVBUFFORCE and SO_SNDBUFFORCE; 0 = leave them
  * @ret_fd:       non-blocking, close-on-exec, marked with PLAN_SOCKET_MARK
  */
 int steward_open_udp(struct steward *steward, const struct address *local, uint16_t port,
-		     uint32_t buffer_bytes, int *ret_fd);
+		     bool shared, uint32_t buffer_bytes, int *ret_fd);
 
 /**
  * steward_main() - be the steward

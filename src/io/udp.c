@@ -5,6 +5,7 @@
 #include "log.h"
 #include "scope.h"
 
+#include <linux/filter.h>
 #include <linux/udp.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -15,6 +16,7 @@ enum {
 	/* A burst of some milliseconds at full speed; with the usual 208 KB hundreds were lost. */
 	RECEIVE_BUFFER_BYTES = 4 << 20,
 	SEND_BUFFER_BYTES = 1 << 20,
+	HOPS = 64, /* as the kernel's own; fewer than 30 lead anywhere */
 };
 
 static int set(int fd, int level, int option, int value)
@@ -63,6 +65,37 @@ int udp_open(const struct address *local, uint16_t port, bool shared, int *ret_f
 	if (error == -EAFNOSUPPORT)
 		error = open_family(AF_INET, local, port, shared, ret_fd);
 	return error;
+}
+
+int udp_share(int fd)
+{
+	return set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+/* The kernel runs it with the UDP payload as the packet; a load beyond its end returns 0. */
+static int attach_steering(int fd, unsigned count, uint32_t mask)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, count, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	struct sock_fprog program = { .len = sizeof(code) / sizeof(*code), .filter = code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) < 0
+		       ? -errno
+		       : 0;
+}
+
+int udp_steer(const int *fds, unsigned count, uint32_t mask)
+{
+	for (unsigned i = 1; i < count; i++) {
+		set(fds[i], IPPROTO_IP, IP_TTL, HOPS - (int)i);
+		set(fds[i], IPPROTO_IPV6, IPV6_UNICAST_HOPS, HOPS - (int)i);
+	}
+	return attach_steering(fds[0], count, mask);
 }
 
 uint16_t udp_local_port(int fd)

@@ -16,7 +16,7 @@
  * @local:   our address, or none for every address of both families (IPv4 only where the kernel has
  *           no IPv6)
  * @port:    our port, 0 for one that the kernel chooses
- * @shared:  true lets further sockets have the same port (SO_REUSEPORT), for one worker each
+ * @shared:  a further socket of a port (udp_share())
  * @ret_fd:  the socket
  *
  * Return: 0 or negative errno: -EADDRINUSE, -EADDRNOTAVAIL (not an address of this machine), -EACCES
@@ -31,6 +31,27 @@ int udp_open(const struct address *local, uint16_t port, bool shared, int *ret_f
  * Return: 0 or negative errno
  */
 int udp_start(int fd, struct transport **ret_transport);
+
+/**
+ * udp_share() - let further sockets have the port of this one, which is bound (SO_REUSEPORT)
+ *
+ * They are bound with SO_REUSEPORT, by the same user.  That the first is not makes its bind fail where
+ * somebody else has the port.  Return: 0 or negative errno
+ */
+int udp_share(int fd);
+
+/**
+ * udp_steer() - have the kernel choose among sockets that share a port, by a datagram's first word
+ * @fds:   all sockets of the port, in the order in which they were bound
+ * @count: how many, 2 to 16
+ * @mask:  bits of the word that number a socket; what names none goes to the first
+ *
+ * Datagrams sent by different sockets are made to differ in their hop limit, or a receiver's software
+ * would merge them, and then what was to go to several sockets goes to one.
+ *
+ * Return: 0 or negative errno
+ */
+int udp_steer(const int *fds, unsigned count, uint32_t mask);
 
 /** udp_local_port() - the port that a socket is bound to; 0 if it cannot be told */
 uint16_t udp_local_port(int fd);

@@ -133,7 +133,7 @@ static void open_udp(struct steward *steward, const char *local, const char *por
 	int fd = -1, mark = 0, error;
 	socklen_t bytes = sizeof(mark);
 
-	error = steward_open_udp(steward, &p.address, (uint16_t)atoi(port), 1 << 22, &fd);
+	error = steward_open_udp(steward, &p.address, (uint16_t)atoi(port), false, 1 << 22, &fd);
 	if (!error)
 		getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &bytes);
 	say("udp", error, NULL);

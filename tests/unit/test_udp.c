@@ -352,6 +352,83 @@ static void a_port_in_use_is_said(void **state)
 	assert_int_equal(fd, -1);
 }
 
+/* Sockets of one port, as many as there are words to steer by but one. */
+static void open_shared(int fds[3])
+{
+
+	assert_int_equal(udp_open(&anywhere, 0, false, &fds[0]), 0);
+	assert_int_equal(udp_share(fds[0]), 0);
+	for (int i = 1; i < 3; i++)
+		assert_int_equal(udp_open(&anywhere, udp_local_port(fds[0]), true, &fds[i]), 0);
+}
+
+/* The socket at which a datagram arrives; -1 if at none. */
+static int arrives_at(const int fds[3], int from, const void *bytes, size_t n)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons(udp_local_port(fds[0])),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	char room[64];
+	int found = -1;
+
+	assert_int_equal(sendto(from, bytes, n, 0, (struct sockaddr *)&to, sizeof(to)), n);
+	for (int i = 0; i < 3; i++) {
+		if (recv(fds[i], room, sizeof(room), MSG_DONTWAIT) < 0)
+			continue;
+		assert_int_equal(found, -1);
+		found = i;
+	}
+	return found;
+}
+
+static void the_first_word_steers(void **state)
+{
+	static const struct {
+		uint8_t bytes[8];
+		size_t n;
+		int socket;
+	} rows[] = {
+		{ { 0x12, 0x34, 0x56, 0x70, 1 }, 8, 0 },
+		{ { 0x12, 0x34, 0x56, 0x71 }, 8, 1 },
+		{ { 0xff, 0xff, 0xff, 0xfe }, 8, 2 },
+		{ { 0xff, 0xff, 0xff, 0xff }, 8, 0 },
+		{ { 0, 0, 0, 0, 1, 2, 3 }, 7, 0 },
+		{ { 0xff }, 1, 0 },
+		{ { 1, 1, 1 }, 3, 0 },
+		{ { 0 }, 0, 0 },
+		{ { 0, 0, 1, 2 }, 4, 2 },
+	};
+	int fds[3], from = socket(AF_INET, SOCK_DGRAM, 0), hops = 0;
+	socklen_t size = sizeof(hops);
+
+	(void)state;
+	open_shared(fds);
+	assert_int_equal(udp_steer(fds, 3, 3), 0);
+	for (int again = 0; again < 4; again++) { /* whatever its own port is */
+		for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+			assert_int_equal(arrives_at(fds, from, rows[i].bytes, rows[i].n),
+					 rows[i].socket);
+		close(from);
+		from = socket(AF_INET, SOCK_DGRAM, 0);
+	}
+	assert_int_equal(getsockopt(fds[2], IPPROTO_IP, IP_TTL, &hops, &size), 0);
+	assert_int_equal(hops, 62);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	close(from);
+}
+
+static void a_shared_port_is_taken_for_all_others(void **state)
+{
+	int fds[3], other;
+
+	(void)state;
+	open_shared(fds);
+	assert_int_equal(udp_open(&anywhere, udp_local_port(fds[0]), false, &other), -EADDRINUSE);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +453,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_ipv4_socket_serves_ipv4_only, open_both,
 						close_both),
 		cmocka_unit_test_setup_teardown(a_port_in_use_is_said, open_both, close_both),
+		cmocka_unit_test(the_first_word_steers),
+		cmocka_unit_test(a_shared_port_is_taken_for_all_others),
 	};
 
 	if (!enter_fresh_network())
