@@ -35,6 +35,10 @@ UNSANITIZED = ("vm", "architecture", "netns/test_contact.py", "netns/test_rekeyi
 # When more than this fails beside others, it is not because the computer was busy.
 SECOND_TRIES = 12
 
+# Where threads meet: what ThreadSanitizer looks at.
+THREADED = ("lane", "mailbox", "worker")
+THREADED_END_TO_END = "flows_pass or removed or moves or status or all_end"
+
 C_FOLDERS = ("include", "src", "keys", "tools", "tests")
 
 
@@ -90,8 +94,10 @@ def build(run, kind, compiler, *settings):
     return Results.one(f"build {kind}", _complaints(output) if status else None)
 
 
-def unit(run, kind, env=None, without=(), slower=1):
+def unit(run, kind, env=None, without=(), only=None, slower=1):
     """meson's tests, but for some.  Each test function of cmocka counts, not each program.
+
+    @only: the names of those that are wanted; None: all.
 
     @slower: how many times longer than its usual limit a test may take, beside compilers or emulated.
     """
@@ -102,6 +108,8 @@ def unit(run, kind, env=None, without=(), slower=1):
     wanted = []
     for line in listed.splitlines():        # "minivpn:unit+sim / sim", or the name alone
         suites_of, _, name = line.rpartition(" / ")
+        if only is not None and name not in only:
+            continue
         if not {name, *re.split("[:+]", suites_of)} & set(without):
             if (run.options.pattern or "") in name:
                 wanted.append(name)
@@ -159,11 +167,11 @@ def end_to_end(run, kind, *words, env=None):
     return results
 
 
-def _pytest(run, kind, *words, env=None):
+def _pytest(run, kind, *words, env=None, where="tests"):
     """One run of pytest; returns what it found."""
     report = run.logs / f"pytest-{kind}.xml"
     report.unlink(missing_ok=True)
-    command = ["/usr/bin/python3", "-m", "pytest", "-q", "tests", f"--junitxml={report}",
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", where, f"--junitxml={report}",
                "-o", f"cache_dir={BUILD / kind / 'pytest'}", *words]
     if run.options.long:
         command.append("--long")
@@ -216,6 +224,26 @@ def sanitized(run):
         env["ASAN_OPTIONS"] += ":detect_leaks=0"
         ignored = [] if run.options.long else [f"--ignore=tests/{path}" for path in UNSANITIZED]
         _add(results, end_to_end(run, kind, "-m", "not unsanitized", *ignored, env=env))
+    for report in sorted(reports.iterdir()):
+        results.failed.append(f"sanitizer report {report.name}\n"
+                              f"{_tail(report.read_text(errors='replace'), 40)}")
+    shutil.rmtree(reports)
+    return results
+
+
+def threads(run):
+    """What has threads under ThreadSanitizer.  Any report fails the run."""
+    kind = "threads"
+    results = build(run, kind, "gcc", "-Doptimization=1", "-Db_sanitize=thread",
+                    "-Db_lundef=false")
+    if results.failed:
+        return results
+    reports = Path(tempfile.mkdtemp(prefix="minivpn-threads-"))
+    reports.chmod(0o1777)       # daemons write theirs after they gave up their rights
+    env = {"TSAN_OPTIONS": f"log_path={reports}/tsan"}
+    _add(results, unit(run, kind, env, only=THREADED, slower=5))
+    _add(results, _pytest(run, kind, "-n", 0, "-m", "not unsanitized", "-k", THREADED_END_TO_END,
+                          env=env, where="tests/netns/test_workers.py"))
     for report in sorted(reports.iterdir()):
         results.failed.append(f"sanitizer report {report.name}\n"
                               f"{_tail(report.read_text(errors='replace'), 40)}")
@@ -294,6 +322,7 @@ def lanes(options):
     if not options.quick:
         first.append(("sanitizers", sanitized))
         second += [("clang-tidy", tidy),
+                   ("threads", threads),
                    ("arm64", lambda run: other_processor(run, "arm64")),
                    ("s390x, big-endian", lambda run: other_processor(run, "s390x"))]
     return [first, second]

@@ -201,6 +201,8 @@ static void print_tunnel(const json_t *tunnel)
 	print_clean(text_of(tunnel, "interface"));
 	printf(": %s, running %s, AEAD %s", text_of(tunnel, "role"),
 	       ago(tunnel, "running_s", "?", a), text_of(tunnel, "aead"));
+	if (number_of(tunnel, "workers") > 1)
+		printf(", %" JSON_INTEGER_FORMAT " workers", number_of(tunnel, "workers"));
 	if (json_array_size(json_object_get(tunnel, "addresses")) > 0) {
 		printf("\n  addresses  ");
 		print_list(json_object_get(tunnel, "addresses"));

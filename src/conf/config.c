@@ -359,6 +359,28 @@ static const struct config_kind a_backend = { CONFIG_AEAD_BYTES, false,
 					      "the name of a back-end (minivpn --version)",
 					      read_word, print_string };
 
+/* 0 stands for auto. */
+static bool read_workers(void *field, const char *text)
+{
+	if (strcmp(text, "auto") == 0) {
+		*(uint16_t *)field = 0;
+		return true;
+	}
+	return read_number(text, 1, CONFIG_WORKERS_MAX, field);
+}
+
+static bool print_workers(const void *field, unsigned index, char ret_text[CONFIG_VALUE_BYTES])
+{
+	if (*(const uint16_t *)field > 0)
+		return print_number(field, index, ret_text);
+	strcpy(ret_text, "auto");
+	return index == 0;
+}
+
+static const struct config_kind a_crew = { sizeof(uint16_t), false,
+					   "a number from 1 to 16, or auto", read_workers,
+					   print_workers };
+
 /* ---- The table ---- */
 
 #define KEPT_IN(member) offsetof(struct config, member)
@@ -402,6 +424,8 @@ static const struct setting settings[] = {
 	  "DSCP of outer packets: the inner, or none (0)" },
 	{ "aead", 0, "NAME", FOR_BOTH | ANYWHERE | RARE, &a_backend, KEPT_IN(aead), NULL,
 	  "AEAD back-end (the fastest there is)" },
+	{ "workers", 0, "N|auto", FOR_BOTH | ANYWHERE | RARE, &a_crew, KEPT_IN(workers), "1",
+	  "threads; auto: one for each CPU (1)" },
 	{ "debug", 'd', NULL, FOR_BOTH | ANYWHERE, &a_switch, KEPT_IN(debug), NULL,
 	  "show each packet in a line" },
 	{ "config", 'c', "FILE", FOR_BOTH | AS_FLAG, &a_path, KEPT_IN(config_file), NULL,

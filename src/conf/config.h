@@ -25,6 +25,7 @@ enum {
 	CONFIG_FILE_BYTES_MAX = 65536,
 	CONFIG_VALUE_BYTES = TUNNEL_PATH_BYTES + 8, /* any single value as text, and NUL */
 	CONFIG_KEEPALIVE_MAX_S = 3600,
+	CONFIG_WORKERS_MAX = 16,
 	CONFIG_AEAD_BYTES = 16,
 };
 
@@ -69,6 +70,7 @@ struct config {
 	uint16_t mtu;
 	uint16_t keepalive_s;
 	bool copy_dscp;
+	uint16_t workers; /* 0 = auto */
 	char user[TUNNEL_USER_BYTES];
 	char control_group[TUNNEL_USER_BYTES];
 	char aead[CONFIG_AEAD_BYTES];

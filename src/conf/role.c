@@ -34,7 +34,7 @@ static void copy_common(const struct config *config, struct tunnel *t)
 	strcpy(t->user, config->user);
 	strcpy(t->control_group, config->control_group);
 	strcpy(t->aead, config->aead);
-	t->workers = 1;
+	t->workers = config->workers;
 	t->debug = config->debug;
 }
 

@@ -23,7 +23,7 @@ static int write_packet(struct worker *worker, const uint8_t *packet, size_t byt
 
 static void count_failure(struct worker *worker, int error, unsigned packets)
 {
-	engine_count(worker->engine, NULL, VERDICT_TUN_FAILED, packets);
+	worker_count(worker, VERDICT_TUN_FAILED, packets);
 	/* A link that is down and a queue that is full pass; a device that is gone does not. */
 	if (error == -EBADFD || error == -EBADF)
 		worker->broken = error;
@@ -100,14 +100,17 @@ static void open_datagrams(struct worker *worker, struct instant now)
 {
 	struct incoming *in = &worker->incoming;
 
-	engine_inbound(worker->engine, in->packet, in->count, now);
+	worker_inbound(worker, in->packet, in->count, now);
 	for (size_t i = 0; i < in->count; i++) {
 		const struct inbound *packet = &in->packet[i];
 
 		if (worker->config.debug)
 			show_packet(packet);
-		if (packet->verdict != VERDICT_PASS)
+		if (packet->verdict != VERDICT_PASS) {
+			if (packet->verdict == VERDICT_HANDED_OVER)
+				crew_pass_on(worker, packet);
 			continue;
+		}
 		while (!join_add(&in->join, packet->inner, packet->inner_bytes))
 			write_run(worker, join_take(&in->join));
 	}
@@ -137,22 +140,29 @@ static size_t take_run(struct worker *worker, const struct run *run, struct inst
 	return n;
 }
 
-size_t incoming_pump(struct worker *worker, struct instant now)
+size_t incoming_take(struct worker *worker, const struct run *runs, int n, struct instant now)
 {
 	struct incoming *in = &worker->incoming;
-	int runs = worker->transport->kind->receive(worker->transport, in->run);
 	struct join_run *last;
 	size_t datagrams = 0;
 
-	if (runs < 0) {
-		worker->broken = runs;
-		return 0;
-	}
-	for (int i = 0; i < runs; i++)
-		datagrams += take_run(worker, &in->run[i], now);
+	for (int i = 0; i < n; i++)
+		datagrams += take_run(worker, &runs[i], now);
 	if (in->count > 0)
 		open_datagrams(worker, now);
 	while ((last = join_take(&in->join)))
 		write_run(worker, last);
 	return datagrams;
+}
+
+size_t incoming_pump(struct worker *worker, struct instant now)
+{
+	struct incoming *in = &worker->incoming;
+	int runs = worker->transport->kind->receive(worker->transport, in->run);
+
+	if (runs < 0) {
+		worker->broken = runs;
+		return 0;
+	}
+	return incoming_take(worker, in->run, runs, now);
 }

@@ -60,10 +60,18 @@ static int say_tun(const char *interface, int error)
 	return error;
 }
 
-static int open_tun(const struct tunnel *tunnel, struct tun *ret_tun)
+/* @workers: how many are wanted; set to 1 where the device, made by somebody else, has but one queue. */
+static int open_tun(const struct tunnel *tunnel, unsigned *workers, struct tun *ret_tun)
 {
-	int error = tun_open(tunnel->interface, 1, ret_tun);
+	int error = tun_open(tunnel->interface, *workers, ret_tun);
 
+	if (error == -EINVAL && *workers > 1) {
+		error = tun_open(tunnel->interface, 1, ret_tun);
+		if (!error)
+			log_warning("tunnel: one worker instead of %u: %s has but one queue",
+				    *workers, tunnel->interface);
+		*workers = 1;
+	}
 	return error ? say_tun(tunnel->interface, error) : 0;
 }
 
@@ -78,7 +86,7 @@ static int open_udp(struct network *network, int *ret_fd)
 {
 	const struct tunnel *tunnel = network->tunnel;
 	uint16_t port = own_port(tunnel);
-	int error = steward_open_udp(network->steward, &tunnel->bind_address, port,
+	int error = steward_open_udp(network->steward, &tunnel->bind_address, port, false,
 				     SOCKET_BUFFER_BYTES, ret_fd);
 
 	if (error == -EADDRINUSE)
@@ -154,6 +162,7 @@ static int make_handout(struct network *network)
 static int open_all(struct network *network, struct opened *opened)
 {
 	const struct tunnel *tunnel = network->tunnel;
+	unsigned workers = further_wanted(tunnel);
 	int error = sodium_init() < 0 ? -ENOSYS : sandbox_memory();
 
 	if (error)
@@ -170,7 +179,10 @@ static int open_all(struct network *network, struct opened *opened)
 	if (!error)
 		error = open_udp(network, &opened->udp);
 	if (!error)
-		error = open_tun(tunnel, &opened->tun);
+		error = open_tun(tunnel, &workers, &opened->tun);
+	if (!error)
+		further_open(&network->further, workers, tunnel, &opened->tun, opened->udp,
+			     network->aead.aead, network->steward, SOCKET_BUFFER_BYTES);
 	if (!error)
 		error = open_control(tunnel, &opened->control);
 	if (!error && tunnel->role == ROLE_SERVER)
@@ -199,7 +211,7 @@ static int start_worker(struct network *network, struct opened *opened, struct i
 			.aead = network->aead.aead,
 			.aead_context = network->aead.context,
 			.inner_mtu = tunnel->mtu ? tunnel->mtu : INNER_MTU_OVER_IPV4,
-			.workers = tunnel->workers,
+			.workers = network->further.workers,
 			.keepalive_ns = tunnel->keepalive_s * NS_PER_S,
 			.copy_dscp = tunnel->copy_dscp,
 			.configuration =
@@ -212,8 +224,10 @@ static int start_worker(struct network *network, struct opened *opened, struct i
 		.network_event = news_of_transport,
 		.debug = tunnel->debug,
 	};
-	int error = udp_start(opened->udp, &config.transport);
+	int error = further_equip(&network->further, &config);
 
+	if (!error)
+		error = udp_start(opened->udp, &config.transport);
 	if (error)
 		return error;
 	opened->udp = -1;
@@ -223,7 +237,7 @@ static int start_worker(struct network *network, struct opened *opened, struct i
 		return error;
 	}
 	opened->tun.fd = -1;
-	return worker_watch(network->worker, &network->loop, TAG_TUN, TAG_TRANSPORT);
+	return worker_watch(network->worker, &network->loop, TAG_TUN, TAG_TRANSPORT, TAG_MAIL);
 }
 
 /* The keys that this process was started with; later ones come by the control socket. */
@@ -389,6 +403,8 @@ static void take_ready(struct network *network, const struct loop_event *event)
 	case TAG_TRANSPORT:
 		worker_transport_ready(network->worker, event->error);
 		break;
+	case TAG_MAIL:
+		break; /* worker_serve() looks */
 	case TAG_STEWARD:
 		log_error("tunnel: the steward is gone: leaving");
 		network->failed = true;
@@ -466,6 +482,7 @@ static void close_all(struct network *network, struct opened *opened)
 		worker_close(network->worker);
 	keyring_close(&network->keyring);
 	keybundle_release(&network->bundle);
+	further_close(&network->further);
 	aead_choice_drop(&network->aead);
 	endpoints_close(network->endpoints);
 	loop_close(&network->loop);

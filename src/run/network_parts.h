@@ -11,6 +11,7 @@
 #include "run/contact.h"
 #include "run/control.h"
 #include "run/endpoints.h"
+#include "run/further.h"
 #include "run/keyring.h"
 #include "run/network.h"
 #include "run/notify.h"
@@ -25,6 +26,7 @@
  * @key_path:   where the keys come from; empty if that is no file
  * @bundle:     what the keys are made of, until they are
  * @aead:       the back-end in use
+ * @further:    what workers beside the first one have
  * @control:    status and down
  * @watch:      news of the network
  * @contact:    client: the search for the server
@@ -52,6 +54,7 @@ struct network {
 	char key_path[PATH_MAX];
 	struct keybundle bundle;
 	struct aead_choice aead;
+	struct further further;
 	struct control control;
 	struct netwatch watch;
 	struct contact contact;
@@ -70,7 +73,15 @@ struct network {
 };
 
 /* Descriptors that the loop waits for. */
-enum network_tag { TAG_TUN, TAG_TRANSPORT, TAG_STEWARD, TAG_RESOLVER, TAG_CONTROL, TAG_WATCH };
+enum network_tag {
+	TAG_TUN,
+	TAG_TRANSPORT,
+	TAG_MAIL,
+	TAG_STEWARD,
+	TAG_RESOLVER,
+	TAG_CONTROL,
+	TAG_WATCH
+};
 
 /* For struct worker_config: something happened.  They must not call the engine. */
 void news_of_engine(void *owner, const struct engine_event *event);

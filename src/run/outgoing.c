@@ -93,7 +93,7 @@ static void flush(struct worker *worker, struct instant now)
 		return;
 	if (worker->config.debug)
 		look_at_packets(out);
-	engine_outbound(worker->engine, out->packet, out->count, now);
+	worker_outbound(worker, out->packet, out->count, now);
 	if (worker->config.debug)
 		show_packets(out);
 	send_records(worker);
@@ -145,7 +145,7 @@ static bool read_packet(struct worker *worker, struct instant now)
 	if (verdict == VERDICT_PASS)
 		lay_packets(worker, &split, now);
 	else
-		engine_count(worker->engine, NULL, verdict, 1);
+		worker_count(worker, verdict, 1);
 	return true;
 }
 

@@ -20,6 +20,7 @@ static json_t *answer_status(struct network *network)
 {
 	bool is_server = network->tunnel->role == ROLE_SERVER;
 	struct status_view view = {
+		.workers = network->further.workers,
 		.tunnel = network->tunnel,
 		.engine = worker_engine(network->worker),
 		.plan = &network->plan,
@@ -31,6 +32,7 @@ static json_t *answer_status(struct network *network)
 		.context = network,
 	};
 
+	worker_gather(network->worker);
 	return status_json(&view, clock_now());
 }
 

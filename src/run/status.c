@@ -87,13 +87,14 @@ json_t *status_json(const struct status_view *view, struct instant now)
 	for (struct peer *peer = engine_peer_next(view->engine, NULL); peer;
 	     peer = engine_peer_next(view->engine, peer))
 		json_array_append_new(peers, peer_json(view, peer, now));
-	return json_pack(
-		"{s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o}", "interface",
-		tunnel->interface, "role", tunnel->role == ROLE_SERVER ? "server" : "client",
-		"aead", view->aead, "running_s", ago(now, view->started), "addresses",
-		status_prefixes(plan->address, plan->address_count), "routes",
-		status_prefixes(plan->route, plan->route_count), "default_ipv4",
-		way_words[plan->default_ipv4], "default_ipv6", way_words[plan->default_ipv6], "dns",
-		addresses(view->dns, view->dns_count), "peers", peers, "verdicts",
-		counters(engine_verdicts(view->engine)));
+	return json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o}",
+			 "interface", tunnel->interface, "role",
+			 tunnel->role == ROLE_SERVER ? "server" : "client", "aead", view->aead,
+			 "workers", (int)view->workers, "running_s", ago(now, view->started),
+			 "addresses", status_prefixes(plan->address, plan->address_count), "routes",
+			 status_prefixes(plan->route, plan->route_count), "default_ipv4",
+			 way_words[plan->default_ipv4], "default_ipv6",
+			 way_words[plan->default_ipv6], "dns",
+			 addresses(view->dns, view->dns_count), "peers", peers, "verdicts",
+			 counters(engine_verdicts(view->engine)));
 }

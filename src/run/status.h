@@ -29,6 +29,7 @@ struct status_peer {
  * @plan:     how the host is arranged for it; without addresses while a client has none
  * @dns, @dns_count: name servers that are handed out (server), or were given (client)
  * @aead:     name of the back-end in use
+ * @workers:  how many move packets
  * @started:  when the tunnel was started
  * @describe: fills in @ret_peer; @context is its own
  */
@@ -39,6 +40,7 @@ struct status_view {
 	const struct address *dns;
 	unsigned dns_count;
 	const char *aead;
+	unsigned workers;
 	struct instant started;
 	void (*describe)(void *context, const struct peer *peer, struct status_peer *ret_peer);
 	void *context;

@@ -48,7 +48,7 @@ enum {
  * @user:          unprivileged user to become; empty = minivpn, else nobody
  * @control_group: who may ask it how it is, beside root; empty = nobody
  * @aead:          back-end by name; empty = the fastest that passes its self-test
- * @workers:       worker threads, at least 1
+ * @workers:       threads that move packets, at most 16; 0 = one for each CPU that we may use
  * @debug:         one line a packet
  */
 struct tunnel {

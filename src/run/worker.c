@@ -57,6 +57,13 @@ static void hook_deliver(void *shell, const uint8_t *packet, size_t bytes)
 	incoming_deliver(shell, packet, bytes);
 }
 
+static void hook_order(void *shell, unsigned number, struct lane_order *order)
+{
+	const struct worker *worker = shell;
+
+	crew_order(worker->crew, number, order);
+}
+
 static void hook_event(void *shell, const struct engine_event *event)
 {
 	struct worker *worker = shell;
@@ -79,6 +86,14 @@ static uint32_t measure_search(void)
 	return (uint32_t)least_ns;
 }
 
+void worker_equip(struct worker *worker, const struct tun *tun, struct transport *transport)
+{
+	worker->tun = *tun;
+	worker->transport = transport;
+	worker->incoming.join.tcp = tun->tcp;
+	worker->incoming.join.udp = tun->udp;
+}
+
 int worker_open(const struct worker_config *config, struct instant now, struct worker **ret_worker)
 {
 	scoped_memory struct worker *worker = calloc(1, sizeof(*worker));
@@ -94,23 +109,33 @@ int worker_open(const struct worker_config *config, struct instant now, struct w
 		.transmit = hook_transmit,
 		.deliver = hook_deliver,
 		.event = hook_event,
+		.order = config->engine.workers > 1 ? hook_order : NULL,
 	};
 	worker->config.engine.search_ns = measure_search();
-	worker->tun = config->tun;
-	worker->transport = config->transport;
-	worker->incoming.join.tcp = config->tun.tcp;
-	worker->incoming.join.udp = config->tun.udp;
+	worker_equip(worker, &config->tun, config->transport);
 
 	worker->engine = engine_create(&worker->config.engine, now);
 	if (!worker->engine)
 		return -ENOMEM;
+	if (config->engine.workers > 1) {
+		int error = crew_open(worker, config, &worker->crew);
+
+		if (error) {
+			engine_destroy(worker->engine);
+			return error;
+		}
+	}
 	*ret_worker = take_memory(worker);
 	return 0;
 }
 
 void worker_close(struct worker *worker)
 {
+	if (worker->crew)
+		crew_stop(worker->crew);
 	engine_destroy(worker->engine);
+	if (worker->crew)
+		crew_close(worker->crew);
 	tun_close(&worker->tun);
 	worker->transport->kind->close(worker->transport);
 	free(worker);
@@ -121,11 +146,22 @@ struct engine *worker_engine(struct worker *worker)
 	return worker->engine;
 }
 
-int worker_watch(struct worker *worker, struct loop *loop, uint32_t tun_tag, uint32_t transport_tag)
+void worker_gather(struct worker *worker)
+{
+	if (worker->crew)
+		crew_gather(worker->crew);
+}
+
+int worker_watch(struct worker *worker, struct loop *loop, uint32_t tun_tag, uint32_t transport_tag,
+		 uint32_t mail_tag)
 {
 	int error = loop_watch(loop, worker->tun.fd, tun_tag);
 
-	return error ? error : loop_watch(loop, worker->transport->fd, transport_tag);
+	if (!error)
+		error = loop_watch(loop, worker->transport->fd, transport_tag);
+	if (!error && worker->mail)
+		error = loop_watch(loop, worker->mail->event, mail_tag);
+	return error;
 }
 
 void worker_tun_ready(struct worker *worker)
@@ -147,7 +183,7 @@ struct instant worker_deadline(const struct worker *worker)
 static void count(struct worker *worker, enum verdict verdict, size_t n)
 {
 	if (n > 0)
-		engine_count(worker->engine, NULL, verdict, n);
+		worker_count(worker, verdict, n);
 }
 
 void worker_send(struct worker *worker, const struct run *runs, size_t n)
@@ -159,16 +195,25 @@ void worker_send(struct worker *worker, const struct run *runs, size_t n)
 	worker->has_events |= sent.events;
 }
 
+void worker_take_event(struct worker *worker, const struct transport_event *event,
+		       struct instant now)
+{
+	if (event->kind == TRANSPORT_PATH_MTU)
+		engine_path_mtu(worker->engine, &event->endpoint.remote, event->mtu_outer_bytes,
+				now);
+	worker->config.network_event(worker->config.owner, event);
+}
+
 static void take_events(struct worker *worker, struct instant now)
 {
 	struct transport_event event;
 
 	worker->has_events = false;
 	while (worker->transport->kind->next_event(worker->transport, &event)) {
-		if (event.kind == TRANSPORT_PATH_MTU)
-			engine_path_mtu(worker->engine, &event.endpoint.remote,
-					event.mtu_outer_bytes, now);
-		worker->config.network_event(worker->config.owner, &event);
+		if (worker->lane)
+			crew_tell_event(worker, &event);
+		else
+			worker_take_event(worker, &event, now);
 	}
 }
 
@@ -176,12 +221,16 @@ static size_t serve_round(struct worker *worker, struct instant now)
 {
 	size_t moved = 0;
 
-	if (instant_reached(now, engine_deadline(worker->engine)))
+	if (worker->mail && mailbox_waits(worker->mail))
+		moved += crew_read_mail(worker, now);
+	if (worker->engine && instant_reached(now, engine_deadline(worker->engine)))
 		engine_tick(worker->engine, now);
 	if (worker->tun_ready)
 		moved += outgoing_pump(worker, now);
 	if (worker->transport_ready)
 		moved += incoming_pump(worker, now);
+	if (worker->crew && worker->engine)
+		engine_guide(worker->engine);
 	return moved;
 }
 

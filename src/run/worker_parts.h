@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What worker.c, outgoing.c and incoming.c share; nobody else includes this. */
+/* What worker.c, outgoing.c, incoming.c and crew.c share; nobody else includes this. */
 #ifndef RUN_WORKER_PARTS_H
 #define RUN_WORKER_PARTS_H
 
 #include "minivpn/join.h"
 #include "minivpn/split.h"
+#include "run/crew.h"
 #include "run/keymemory.h"
+#include "run/mailbox.h"
 #include "run/worker.h"
 
 enum {
@@ -56,11 +58,22 @@ struct incoming {
 	uint8_t piece[TUN_ROOM_BYTES];
 };
 
+/**
+ * struct worker - one of them
+ * @number: 0 for the first
+ * @engine: the first one's; NULL in the others,
+ * @lane:   which have this
+ * @crew, @mail: NULL where there is but one worker
+ */
 struct worker {
 	struct worker_config config;
+	unsigned number;
 	struct tun tun;
 	struct transport *transport;
 	struct engine *engine;
+	struct lane *lane;
+	struct crew *crew;
+	struct mailbox *mail;
 	struct keymemory keys;
 	bool tun_ready, transport_ready, has_events;
 	int broken; /* negative errno, once the device or the transport is */
@@ -80,10 +93,52 @@ size_t outgoing_pump(struct worker *worker, struct instant now);
  */
 size_t incoming_pump(struct worker *worker, struct instant now);
 
+/** incoming_take() - take in datagrams, as @n runs, that were received already */
+size_t incoming_take(struct worker *worker, const struct run *runs, int n, struct instant now);
+
 /** incoming_deliver() - write one packet that the engine made */
 void incoming_deliver(struct worker *worker, const uint8_t *packet, size_t bytes);
 
 /** worker_send() - send runs and count what did not leave */
 void worker_send(struct worker *worker, const struct run *runs, size_t n);
+
+/** worker_equip() - with a queue and a transport */
+void worker_equip(struct worker *worker, const struct tun *tun, struct transport *transport);
+
+/** worker_take_event() - the first worker: the network said something about datagrams of ours */
+void worker_take_event(struct worker *worker, const struct transport_event *event,
+		       struct instant now);
+
+/* The engine's or the lane's. */
+
+static inline void worker_outbound(struct worker *worker, struct outbound *packets, size_t n,
+				   struct instant now)
+{
+	if (worker->lane)
+		lane_outbound(worker->lane, packets, n, now);
+	else
+		engine_outbound(worker->engine, packets, n, now);
+}
+
+static inline void worker_inbound(struct worker *worker, struct inbound *datagrams, size_t n,
+				  struct instant now)
+{
+	if (!worker->lane) {
+		engine_inbound(worker->engine, datagrams, n, now);
+		return;
+	}
+	/* Whatever the engine had said before it sent what these are answers to has to be known. */
+	if (mailbox_waits(worker->mail))
+		crew_follow_orders(worker);
+	lane_inbound(worker->lane, datagrams, n, now);
+}
+
+static inline void worker_count(struct worker *worker, enum verdict verdict, uint64_t n)
+{
+	if (worker->lane)
+		lane_count(worker->lane, verdict, n);
+	else
+		engine_count(worker->engine, NULL, verdict, n);
+}
 
 #endif

@@ -68,6 +68,7 @@ BOTH = {
     "--control-group": ["", "a b", "-x", "a" * 40],
     "--dscp": ["", "1", "46", "Copy"],
     "--aead": ["", "AES", "a" * 40],
+    "--workers": ["", "0", "17", "-1", "2.0", "02", "two", "Auto", "autos"],
     "--config": [""],
 }
 SERVER = {

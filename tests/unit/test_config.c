@@ -70,6 +70,9 @@ static const struct {
 	{ "dscp", "0" },
 	{ "user", "_minivpn" },
 	{ "aead", "sodium" },
+	{ "workers", "1" },
+	{ "workers", "16" },
+	{ "workers", "auto" },
 	{ "debug", "yes" },
 };
 
@@ -151,6 +154,10 @@ static const struct {
 	{ "user", "a b" },
 	{ "user", "" },
 	{ "aead", "AES" },
+	{ "workers", "0" },
+	{ "workers", "17" },
+	{ "workers", "all" },
+	{ "workers", "" },
 	{ "key", "" },
 	{ "key", ";" },
 	{ "key", "a\nroute = 0.0.0.0/0" },
