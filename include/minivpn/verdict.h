@@ -53,6 +53,7 @@
 	/* the machine */                                                                       \
 	X(SEND_FAILED, "send-failed", "the kernel would not send it")                           \
 	X(SOCKET_FULL, "socket-full", "socket buffer full")                                     \
+	X(RECEIVE_FULL, "receive-full", "receive buffer full (merged datagrams count as one)")  \
 	X(TUN_FAILED, "tun-failed", "the tun device would not take it")                         \
 	X(NO_MEMORY, "no-memory", "out of memory")
 

@@ -114,10 +114,13 @@ struct transport_kind {
  * struct transport - a transport in use; the first member of what implements it
  * @kind: what it is
  * @fd:   what to wait on
+ * @overflowed: how many receipts the kernel dropped because we did not take what was there before;
+ *        grows in @receive, for whoever counts them to set to 0
  */
 struct transport {
 	const struct transport_kind *kind;
 	int fd;
+	size_t overflowed;
 };
 
 #endif

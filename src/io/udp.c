@@ -209,6 +209,7 @@ int udp_start(int fd, struct transport **ret_transport)
 	udp->fragmenting = true;
 	udp_set_fragmenting(udp, false);
 	start_segmentation(udp);
+	set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
 
 	udp->receive_room =
 		mmap(NULL, (size_t)RECEIVE_RUNS_MAX * RECEIVE_SLOT_BYTES, PROT_READ | PROT_WRITE,

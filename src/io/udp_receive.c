@@ -33,7 +33,16 @@ static void take_ipv6_local(const struct cmsghdr *detail, struct run *run)
 	memcpy(run->endpoint.local.b, &info.ipi6_addr, sizeof(run->endpoint.local.b));
 }
 
-static void take_detail(const struct cmsghdr *detail, struct run *run)
+/* The number counts from when the socket was made, and goes with what is received after a drop. */
+static void take_drops(struct udp *udp, const struct cmsghdr *detail)
+{
+	uint32_t dropped = (uint32_t)int_of(detail);
+
+	udp->transport.overflowed += dropped - udp->dropped;
+	udp->dropped = dropped;
+}
+
+static void take_detail(struct udp *udp, const struct cmsghdr *detail, struct run *run)
 {
 	if (detail->cmsg_level == IPPROTO_IP && detail->cmsg_type == IP_PKTINFO)
 		take_ipv4_local(detail, run);
@@ -45,10 +54,13 @@ static void take_detail(const struct cmsghdr *detail, struct run *run)
 		run->tos = (uint8_t)int_of(detail);
 	else if (detail->cmsg_level == IPPROTO_UDP && detail->cmsg_type == UDP_GRO)
 		run->datagram_bytes = (size_t)int_of(detail);
+	else if (detail->cmsg_level == SOL_SOCKET && detail->cmsg_type == SO_RXQ_OVFL)
+		take_drops(udp, detail);
 }
 
-static struct run run_of(struct messages *in, int i)
+static struct run run_of(struct udp *udp, int i)
 {
+	struct messages *in = &udp->in;
 	struct msghdr *header = &in->headers[i].msg_hdr;
 	struct run run = {
 		.bytes = in->payloads[i].iov_base,
@@ -59,7 +71,7 @@ static struct run run_of(struct messages *in, int i)
 	sockaddr_to(&in->names[i], &run.endpoint);
 	for (struct cmsghdr *detail = CMSG_FIRSTHDR(header); detail;
 	     detail = CMSG_NXTHDR(header, detail))
-		take_detail(detail, &run);
+		take_detail(udp, detail, &run);
 	if (run.datagram_bytes == 0)
 		run.datagram_bytes = run.total_bytes;
 	return run;
@@ -122,7 +134,7 @@ int udp_receive(struct transport *transport, struct run *ret_runs)
 	received = receive_messages(transport->fd, udp->in.headers, udp->wanted);
 	udp->received = received > 0 ? received : 0;
 	for (int i = 0; i < received; i++)
-		ret_runs[i] = run_of(&udp->in, i);
+		ret_runs[i] = run_of(udp, i);
 	if (received > 0)
 		udp->wanted = runs_wanted(ret_runs, received);
 	return received;

@@ -21,10 +21,10 @@ enum {
 };
 
 /* Room for what goes with a datagram to and from the kernel: our address in both families, TOS, size
- * of the pieces. */
+ * of the pieces, drops. */
 union details {
 	char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(struct in_pktinfo)) +
-		   3 * CMSG_SPACE(sizeof(int))];
+		   4 * CMSG_SPACE(sizeof(int))];
 	struct cmsghdr aligned;
 };
 
@@ -53,6 +53,7 @@ struct messages {
  * @pending:        an event that our own kernel caused while sending, not yet taken
  * @receive_room:   RECEIVE_RUNS_MAX slots; only as many as are filled are ever touched
  * @received:       how many of @in the last call filled, and the next has to set up again
+ * @dropped:        what the kernel said last of how many it has dropped in all; wraps around
  * @wanted:         how many runs the next call asks for
  * @in, @out:       messages received and sent
  */
@@ -66,6 +67,7 @@ struct udp {
 	struct transport_event pending;
 	bool has_pending;
 	uint8_t *receive_room;
+	uint32_t dropped;
 	int received;
 	unsigned wanted;
 	struct messages in, out;

@@ -160,6 +160,10 @@ size_t incoming_pump(struct worker *worker, struct instant now)
 	struct incoming *in = &worker->incoming;
 	int runs = worker->transport->kind->receive(worker->transport, in->run);
 
+	if (worker->transport->overflowed > 0) {
+		worker_count(worker, VERDICT_RECEIVE_FULL, worker->transport->overflowed);
+		worker->transport->overflowed = 0;
+	}
 	if (runs < 0) {
 		worker->broken = runs;
 		return 0;

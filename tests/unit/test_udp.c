@@ -152,6 +152,35 @@ static void a_run_arrives_whole_and_in_order(void **state)
 	}
 }
 
+/* What the kernel drops for lack of room is told with what is received next, once. */
+static void what_found_no_room_is_counted(void **state)
+{
+	static uint8_t bytes[1000];
+	struct endpoint to = endpoint("127.0.0.1:4500");
+	struct run run = run_to(&to, bytes, sizeof(bytes), sizeof(bytes));
+	int least = 0;
+	size_t sent = 0, arrived = 0;
+
+	(void)state;
+	assert_return_code(setsockopt(server->fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)),
+			   errno);
+	for (; sent < 100; sent++)
+		assert_int_equal(client->kind->send(client, &run, 1).passed, 1);
+	for (int n; (n = server->kind->receive(server, received)) > 0;)
+		arrived += (size_t)n;
+	assert_in_range(arrived, 1, sent - 1);
+	/* one more, since what was received was queued before anything was dropped */
+	assert_int_equal(client->kind->send(client, &run, 1).passed, 1);
+	wait_for(server, POLLIN);
+	assert_int_equal(server->kind->receive(server, received), 1);
+	assert_int_equal(server->overflowed, sent - arrived);
+	server->overflowed = 0;
+	assert_int_equal(client->kind->send(client, &run, 1).passed, 1);
+	wait_for(server, POLLIN);
+	assert_int_equal(server->kind->receive(server, received), 1);
+	assert_int_equal(server->overflowed, 0);
+}
+
 static void an_empty_datagram_is_one(void **state)
 {
 	struct endpoint to = endpoint("127.0.0.1:4500");
@@ -436,6 +465,8 @@ int main(void)
 						open_both, close_both),
 		cmocka_unit_test_setup_teardown(tos_travels_both_families, open_both, close_both),
 		cmocka_unit_test_setup_teardown(a_run_arrives_whole_and_in_order, open_both,
+						close_both),
+		cmocka_unit_test_setup_teardown(what_found_no_room_is_counted, open_both,
 						close_both),
 		cmocka_unit_test_setup_teardown(an_empty_datagram_is_one, open_both, close_both),
 		cmocka_unit_test_setup_teardown(
