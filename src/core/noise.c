@@ -16,18 +16,6 @@ static_assert(NOISE_DH_BYTES == crypto_scalarmult_curve25519_BYTES, "DHLEN");
 
 enum { HKDF_OUTPUTS_MAX = 3 };
 
-static void hmac(const uint8_t key[NOISE_HASH_BYTES], const uint8_t *first, size_t first_bytes,
-		 const uint8_t *second, size_t second_bytes, uint8_t ret_mac[NOISE_HASH_BYTES])
-{
-	crypto_auth_hmacsha512_state state;
-
-	crypto_auth_hmacsha512_init(&state, key, NOISE_HASH_BYTES);
-	crypto_auth_hmacsha512_update(&state, first, first_bytes);
-	crypto_auth_hmacsha512_update(&state, second, second_bytes);
-	crypto_auth_hmacsha512_final(&state, ret_mac);
-	sodium_memzero(&state, sizeof(state));
-}
-
 /**
  * struct hkdf - outputs of one derivation; secret
  */
@@ -35,19 +23,31 @@ struct hkdf {
 	uint8_t output[HKDF_OUTPUTS_MAX][NOISE_HASH_BYTES];
 };
 
+/* A key costs HMAC as much as two blocks of message: the one that all outputs have in common is taken
+ * in once. */
 static void hkdf(struct hkdf *hkdf, const uint8_t ck[NOISE_HASH_BYTES], const uint8_t *material,
 		 size_t bytes, uint8_t outputs)
 {
+	crypto_auth_hmacsha512_state keyed, state;
 	uint8_t temp_key[NOISE_HASH_BYTES];
 
-	hmac(ck, material, bytes, NULL, 0, temp_key);
+	crypto_auth_hmacsha512_init(&state, ck, NOISE_HASH_BYTES);
+	crypto_auth_hmacsha512_update(&state, material, bytes);
+	crypto_auth_hmacsha512_final(&state, temp_key);
+	crypto_auth_hmacsha512_init(&keyed, temp_key, sizeof(temp_key));
 	for (uint8_t i = 0; i < outputs; i++) {
 		uint8_t number = (uint8_t)(i + 1);
 
-		hmac(temp_key, i ? hkdf->output[i - 1] : NULL, i ? NOISE_HASH_BYTES : 0, &number, 1,
-		     hkdf->output[i]);
+		state = keyed;
+		if (i > 0)
+			crypto_auth_hmacsha512_update(&state, hkdf->output[i - 1],
+						      NOISE_HASH_BYTES);
+		crypto_auth_hmacsha512_update(&state, &number, 1);
+		crypto_auth_hmacsha512_final(&state, hkdf->output[i]);
 	}
 	sodium_memzero(temp_key, sizeof(temp_key));
+	sodium_memzero(&keyed, sizeof(keyed));
+	sodium_memzero(&state, sizeof(state));
 }
 
 /* ---- CipherState (5.1) ---- */
