@@ -254,6 +254,8 @@ static int take_first_keys(struct network *network, struct instant now)
 	else
 		error = keyring_commit(&network->keyring, &change, worker_engine(network->worker),
 				       network->tunnel->role, network_endpoint_of, network, now);
+	if (!error && network->endpoints && endpoints_tidy(network->endpoints) < 0)
+		log_warning("tunnel: where clients are cannot be written down");
 	return error;
 }
 
@@ -373,25 +375,14 @@ struct endpoint network_endpoint_of(void *context, const char *name)
 	return endpoint;
 }
 
-void network_write_endpoints(struct network *network)
+void network_note_endpoint(struct network *network, const char *name,
+			   const struct endpoint *endpoint)
 {
-	const struct engine *engine = worker_engine(network->worker);
-	int error;
+	int error = network->endpoints ? endpoints_put(network->endpoints, name, endpoint) : 0;
 
-	if (!network->endpoints)
-		return;
-	endpoints_begin(network->endpoints);
-	for (const struct peer *peer = engine_peer_next(engine, NULL); peer;
-	     peer = engine_peer_next(engine, peer)) {
-		const struct keyring_entry *entry = peer_tag(peer);
-		struct peer_snapshot snapshot;
-
-		engine_snapshot(engine, peer, &snapshot);
-		endpoints_put(network->endpoints, entry->key.name, &snapshot.endpoint);
-	}
-	error = endpoints_end(network->endpoints);
 	if (error)
-		log_warning("tunnel: cannot write down where clients are: %s", strerror(-error));
+		log_rated(&network->endpoint_trouble, clock_now(), LOG_WARNING,
+			  "tunnel: cannot write down where clients are: %s", strerror(-error));
 }
 
 static void take_ready(struct network *network, const struct loop_event *event)
@@ -426,7 +417,6 @@ static struct instant next_deadline(const struct network *network)
 	struct instant at = worker_deadline(network->worker);
 
 	at = instant_earlier(at, network->watch.due);
-	at = instant_earlier(at, network->endpoints_due);
 	if (network->tunnel->role == ROLE_CLIENT)
 		at = instant_earlier(at, network->contact.ask_at);
 	return at;
@@ -509,8 +499,6 @@ static void stop(struct network *network)
 	struct instant now = clock_now();
 
 	notify_send(network->notify, "STOPPING=1");
-	if (network->endpoints)
-		network_write_endpoints(network);
 	engine_stop(worker_engine(network->worker), CLOSE_STOPPING, now);
 	log_notice("tunnel: %s is stopped", network->tunnel->interface);
 }
@@ -524,12 +512,12 @@ int network_run(const struct tunnel *tunnel, struct steward *steward, int resolv
 		.loop = { -1, -1, -1, INSTANT_NEVER },
 		.watch = { .fd = -1, .clock = -1, .due = INSTANT_NEVER },
 		.notify = notify_open(),
-		.endpoints_due = INSTANT_NEVER,
 		.started = clock_now(),
 		.unknown_key.interval_ns = TROUBLE_INTERVAL_NS,
 		.key_elsewhere.interval_ns = TROUBLE_INTERVAL_NS,
 		.bad_init.interval_ns = TROUBLE_INTERVAL_NS,
 		.trouble.interval_ns = TROUBLE_INTERVAL_NS,
+		.endpoint_trouble.interval_ns = TROUBLE_INTERVAL_NS,
 	};
 	int error = open_loop(&network);
 

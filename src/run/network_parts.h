@@ -31,7 +31,6 @@
  * @watch:      news of the network
  * @contact:    client: the search for the server
  * @endpoints:  server: where its peers were; NULL if that cannot be kept
- * @endpoints_due: when it is to be written
  * @configuration: server: what is handed out to every client
  * @given, @given_by: client: what the server has given, and where that was
  * @plan:       how the host is arranged, if @arranged
@@ -43,7 +42,8 @@
  * @is_up, @was_up: client: is there a session, and has there been one?
  * @stopping, @failed: how it ends, once it does
  * @said:       client: the trouble that was told last; another is told without waiting
- * @unknown_key, @bad_init, @key_elsewhere, @trouble: rates of log lines that others can cause
+ * @unknown_key, @bad_init, @key_elsewhere, @trouble, @endpoint_trouble: rates of log lines that others
+ *              can cause
  */
 struct network {
 	const struct tunnel *tunnel;
@@ -60,7 +60,6 @@ struct network {
 	struct contact contact;
 	int notify; /* the service manager, or -1 */
 	struct endpoints *endpoints;
-	struct instant endpoints_due;
 	struct payload configuration, given;
 	struct endpoint given_by;
 	struct plan plan;
@@ -69,7 +68,7 @@ struct network {
 	bool to_arrange, to_announce, to_try, to_retire, is_up, was_up;
 	bool stopping, failed;
 	enum contact_trouble said;
-	struct log_rate unknown_key, bad_init, key_elsewhere, trouble;
+	struct log_rate unknown_key, bad_init, key_elsewhere, trouble, endpoint_trouble;
 };
 
 /* Descriptors that the loop waits for. */
@@ -107,8 +106,9 @@ char *prefixes_print(const struct prefix *prefixes, size_t n, char ret_text[PREF
 /** network_endpoint_of() - where the peer of that name was when that was last written down */
 struct endpoint network_endpoint_of(void *context, const char *name);
 
-/** network_write_endpoints() - write down where the peers are */
-void network_write_endpoints(struct network *network);
+/** network_note_endpoint() - write down where the peer of that name is; no endpoint: nowhere */
+void network_note_endpoint(struct network *network, const char *name,
+			   const struct endpoint *endpoint);
 
 /** requests_answer() - what answers the control socket; a control_answer */
 json_t *requests_answer(void *context, const char *request, int passed, bool owner);

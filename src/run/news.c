@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-#define ENDPOINTS_SETTLE_NS (1 * NS_PER_S)
-
 /* A server's peers have the names of their keys; a client has but one. */
 static const char *name_in(const struct network *network, const struct peer *peer,
 			   char room[KEY_NAME_BYTES + 16])
@@ -94,8 +92,7 @@ static void note_endpoint(struct network *network, const struct engine_event *ev
 	bool moved = !endpoint_same_remote(&entry->said_at, event->endpoint);
 
 	entry->said_at = *event->endpoint;
-	network->endpoints_due = instant_earlier(network->endpoints_due,
-						 instant_after(clock_now(), ENDPOINTS_SETTLE_NS));
+	network_note_endpoint(network, entry->key.name, event->endpoint);
 	if (moved && !endpoint_is_none(event->endpoint))
 		log_info("tunnel: %s is at %s", name_of(network, event->peer),
 			 shown_endpoint(event->endpoint));
@@ -311,10 +308,6 @@ void news_act(struct network *network, struct instant now)
 	network->to_retire = false;
 	if (network->tunnel->role == ROLE_CLIENT)
 		act_as_client(network, now);
-	if (instant_reached(now, network->endpoints_due)) {
-		network->endpoints_due = INSTANT_NEVER;
-		network_write_endpoints(network);
-	}
 	if (netwatch_changed(&network->watch, now)) {
 		log_debug("tunnel: the network has changed: asking who is still there");
 		engine_network_changed(worker_engine(network->worker), now);

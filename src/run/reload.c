@@ -151,6 +151,14 @@ static json_t *ask_for_unread(const struct keychange *change)
 	return json_pack("{s:o}", "unread", names);
 }
 
+static void forget_endpoints(struct network *network, const struct keychange *change)
+{
+	for (size_t i = 0; i < change->gone_count; i++)
+		if (!change->gone[i].successor)
+			network_note_endpoint(network, change->gone[i].entry->key.name,
+					      &(struct endpoint){ 0 });
+}
+
 static json_t *take_up(struct network *network, const struct keybundle *bundle)
 {
 	struct keyfile_complaint complaint;
@@ -176,10 +184,10 @@ static json_t *take_up(struct network *network, const struct keybundle *bundle)
 	reply = json_pack("{s:I, s:I, s:I, s:I}", "added", (json_int_t)change.added, "changed",
 			  (json_int_t)change.changed, "removed", (json_int_t)change.removed, "keys",
 			  (json_int_t)change.count);
+	forget_endpoints(network, &change);
 	error = keyring_commit(&network->keyring, &change, worker_engine(network->worker),
 			       ROLE_SERVER, network_endpoint_of, network, now);
 	network->to_retire = true;
-	network->endpoints_due = instant_earlier(network->endpoints_due, now);
 	if (error)
 		log_error("reload: out of memory: not all of the keys are served");
 	return reply;

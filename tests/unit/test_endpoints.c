@@ -46,6 +46,7 @@ static void what_was_written_is_found(void **state)
 	struct endpoint second = endpoint("[2001:db8::2]:1", "2001:db8::1"), none = { 0 };
 	struct endpoints *file = endpoints_open(path);
 	struct stat status;
+	off_t bytes;
 
 	(void)state;
 	assert_non_null(file);
@@ -53,12 +54,11 @@ static void what_was_written_is_found(void **state)
 	assert_int_equal(status.st_mode & 0777, 0600);
 	assert_false(endpoints_find(file, "laptop", &found));
 
-	endpoints_begin(file);
-	endpoints_put(file, "laptop", &first);
-	endpoints_put(file, "phone", &second);
-	endpoints_put(file, "nowhere", &none);
-	assert_int_equal(endpoints_end(file), 0);
-	endpoints_close(file);
+	assert_int_equal(endpoints_put(file, "laptop", &first), 0);
+	assert_int_equal(endpoints_put(file, "phone", &first), 0);
+	assert_int_equal(endpoints_put(file, "phone", &second), 0);
+	assert_int_equal(endpoints_put(file, "nowhere", &none), 0);
+	endpoints_close(file); /* as it would be after kill -9: nothing is written at the end */
 
 	file = endpoints_open(path);
 	assert_true(endpoints_find(file, "phone", &found));
@@ -68,14 +68,20 @@ static void what_was_written_is_found(void **state)
 	assert_false(endpoints_find(file, "nowhere", &found));
 	assert_false(endpoints_find(file, "lap", &found));
 
-	/* Shorter than before: nothing old stays behind it. */
-	endpoints_begin(file);
-	endpoints_put(file, "phone", &first);
-	assert_int_equal(endpoints_end(file), 0);
+	/* Whose place is forgotten leaves a line to the next. */
+	assert_int_equal(stat(path, &status), 0);
+	bytes = status.st_size;
+	assert_int_equal(endpoints_put(file, "laptop", &none), 0);
+	assert_false(endpoints_find(file, "laptop", &found));
+	assert_int_equal(endpoints_put(file, "tablet", &first), 0);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_size, bytes);
 	endpoints_close(file);
 	file = endpoints_open(path);
 	assert_false(endpoints_find(file, "laptop", &found));
 	assert_true(endpoints_find(file, "phone", &found));
+	assert_true(endpoint_equal(&found, &second));
+	assert_true(endpoints_find(file, "tablet", &found));
 	assert_true(endpoint_equal(&found, &first));
 	endpoints_close(file);
 }
@@ -102,25 +108,54 @@ static void nonsense_is_passed_over(void **state)
 static void many_are_found(void **state)
 {
 	struct endpoints *file = endpoints_open(path);
-	struct endpoint endpoint_of = endpoint("192.0.2.1:1", "198.51.100.1"), found;
+	struct endpoint endpoint_of = endpoint("192.0.2.1:1", "198.51.100.1"), found, none = { 0 };
 	char name[32];
 
 	(void)state;
-	endpoints_begin(file);
 	for (uint16_t i = 1; i <= 1000; i++) {
 		snprintf(name, sizeof(name), "client-%u", i);
 		endpoint_of.remote_port = i;
-		endpoints_put(file, name, &endpoint_of);
+		assert_int_equal(endpoints_put(file, name, &endpoint_of), 0);
+		if (i % 7 == 0) {
+			snprintf(name, sizeof(name), "client-%u", i / 7 * 3);
+			assert_int_equal(endpoints_put(file, name, &none), 0);
+		}
 	}
-	assert_int_equal(endpoints_end(file), 0);
 	endpoints_close(file);
 	file = endpoints_open(path);
 	for (uint16_t i = 1; i <= 1000; i++) {
+		bool forgotten = i % 3 == 0 && i / 3 * 7 <= 1000;
+
 		snprintf(name, sizeof(name), "client-%u", i);
-		assert_true(endpoints_find(file, name, &found));
-		assert_int_equal(found.remote_port, i);
+		assert_int_equal(endpoints_find(file, name, &found), !forgotten);
+		if (!forgotten)
+			assert_int_equal(found.remote_port, i);
 	}
 	assert_false(endpoints_find(file, "client-1001", &found));
+	endpoints_close(file);
+}
+
+static void who_was_not_asked_for_is_forgotten(void **state)
+{
+	struct endpoint place = endpoint("192.0.2.1:1", "198.51.100.1"), found;
+	struct endpoints *file = endpoints_open(path);
+
+	(void)state;
+	endpoints_put(file, "old", &place);
+	endpoints_put(file, "present", &place);
+	endpoints_close(file);
+	file = endpoints_open(path);
+	assert_true(endpoints_find(file, "present", &found));
+	endpoints_put(file, "new", &place);
+	assert_int_equal(endpoints_tidy(file), 0);
+	assert_false(endpoints_find(file, "old", &found));
+	endpoints_put(file, "newer", &place);
+	endpoints_close(file);
+	file = endpoints_open(path);
+	assert_true(endpoints_find(file, "present", &found));
+	assert_true(endpoints_find(file, "new", &found));
+	assert_true(endpoints_find(file, "newer", &found));
+	assert_false(endpoints_find(file, "old", &found));
 	endpoints_close(file);
 }
 
@@ -139,6 +174,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nonsense_is_passed_over, make_folder,
 						remove_folder),
 		cmocka_unit_test_setup_teardown(many_are_found, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(who_was_not_asked_for_is_forgotten, make_folder,
+						remove_folder),
 		cmocka_unit_test_setup_teardown(a_link_is_not_followed, make_folder, remove_folder),
 	};
 
