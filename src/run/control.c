@@ -147,7 +147,7 @@ json_t *control_denial(void)
 }
 
 /* What is to be said to a request; its own members as well as the answer's. */
-static json_t *reply_to(struct control *control, const struct control_client *client)
+static json_t *reply_to(struct control *control, struct control_client *client)
 {
 	json_error_t error;
 	json_t *request = json_loadb(client->request, client->got, JSON_REJECT_DUPLICATES, &error);
@@ -157,7 +157,8 @@ static json_t *reply_to(struct control *control, const struct control_client *cl
 	if (!word) {
 		json_object_set_new(reply, "error", json_string("expected {\"request\": \"...\"}"));
 	} else {
-		answer = control->answer(control->context, word, client->passed, client->owner);
+		answer = control->answer(control->context, word, client->passed, client->owner,
+					 &client->list);
 		if (answer) {
 			if (!json_object_get(answer, "error"))
 				json_object_set_new(reply, "reply", json_string(word));
@@ -171,16 +172,54 @@ static json_t *reply_to(struct control *control, const struct control_client *cl
 	return reply;
 }
 
+enum { DUMP_FLAGS = JSON_COMPACT | JSON_REAL_PRECISION(12) };
+
+/* @text is the connection's now; all of it is to be sent, but for @cut bytes at its end. */
+static void set_reply(struct control_client *client, char *text, size_t cut)
+{
+	free(client->reply);
+	client->reply = text;
+	client->bytes = strlen(text) - cut;
+	client->sent = 0;
+}
+
 static int prepare_reply(struct control *control, struct control_client *client)
 {
 	json_t *reply = reply_to(control, client);
+	char *text = json_dumps(reply, DUMP_FLAGS), *opened;
 
-	client->reply = json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(12));
 	json_decref(reply);
-	if (!client->reply)
+	if (!text)
 		return -ENOMEM;
-	client->bytes = strlen(client->reply);
-	client->reply[client->bytes++] = '\n'; /* in place of the NUL, which is not sent */
+	set_reply(client, text, 0);
+	if (!client->list.member) {
+		text[client->bytes++] = '\n'; /* in place of the NUL, which is not sent */
+		return 0;
+	}
+	/* The list goes in where the object ends. */
+	if (asprintf(&opened, "%.*s,\"%s\":[", (int)client->bytes - 1, text, client->list.member) <
+	    0)
+		return -ENOMEM;
+	set_reply(client, opened, 0);
+	return 0;
+}
+
+/* The next elements of the list, or its end and that of the reply. */
+static int prepare_more(struct control *control, struct control_client *client)
+{
+	json_t *array = client->list.more(control->context, client->cursor);
+	bool is_end = json_array_size(array) == 0;
+	char *text = !array ? NULL : is_end ? strdup("]}\n") : json_dumps(array, DUMP_FLAGS);
+
+	json_decref(array);
+	if (!text)
+		return -ENOMEM;
+	if (!is_end)
+		*text = client->begun ? ',' : ' '; /* where its own bracket was */
+	set_reply(client, text, is_end ? 0 : 1);
+	client->begun = true;
+	if (is_end)
+		client->list.member = NULL;
 	return 0;
 }
 
@@ -188,6 +227,7 @@ static int prepare_reply(struct control *control, struct control_client *client)
 static int send_reply(struct control *control, struct control_client *client)
 {
 	ssize_t n;
+	int r;
 
 	while (client->sent < client->bytes) {
 		n = send(client->fd, client->reply + client->sent, client->bytes - client->sent,
@@ -198,7 +238,11 @@ static int send_reply(struct control *control, struct control_client *client)
 			return -errno;
 		client->sent += (size_t)n;
 	}
-	return -ESHUTDOWN;
+	if (!client->list.member)
+		return -ESHUTDOWN;
+	/* Not at once: packets come first. */
+	r = prepare_more(control, client);
+	return r < 0 ? r : loop_watch_writable(control->loop, client->fd, control->tag, true);
 }
 
 /* As recv(2), and keeps the descriptor that came with it; of several the first, of many none. */

@@ -28,10 +28,24 @@
 enum {
 	CONTROL_CLIENTS_MAX = 8,
 	CONTROL_REQUEST_BYTES = 4096,
+	CONTROL_CURSOR_BYTES = 256,
 	CONTROL_TIMEOUT_S = 5, /* that control_ask() waits for a reply */
 };
 
 #define CONTROL_NO_GROUP ((gid_t)-1)
+
+/**
+ * struct control_list - the last member of a reply, a list too long to be made at one go: control sends
+ * what there is, serves others, and asks for more
+ * @member: its name; NULL if the reply has none
+ * @more:   some elements, as an array that control takes over: those behind @cursor, a text that it left
+ *          there the last time, empty at first.  An empty array is the end.  Whatever changes meanwhile,
+ *          what was there all the time is in the list once
+ */
+struct control_list {
+	const char *member;
+	json_t *(*more)(void *context, char cursor[CONTROL_CURSOR_BYTES]);
+};
 
 /**
  * control_answer - what answers requests
@@ -39,11 +53,13 @@ enum {
  * @request: value of the request's member "request"
  * @passed:  the descriptor that came with it, or -1; control closes it
  * @owner:   asked by root, or by the user who made the socket
+ * @ret_list: what is to come behind what is returned; zeroed before
  *
  * Return: the reply's further members, as an object that control takes over ("error" among them if it
  * could not be done, see control_denial()); NULL for a request that is not known
  */
-typedef json_t *control_answer(void *context, const char *request, int passed, bool owner);
+typedef json_t *control_answer(void *context, const char *request, int passed, bool owner,
+			       struct control_list *ret_list);
 
 /** control_denial() - what to answer if that is for the owner alone */
 json_t *control_denial(void);
@@ -56,7 +72,8 @@ json_t *control_denial(void);
  * @request: what has come of the request so far
  * @got:     how many bytes of it
  * @passed:  a descriptor that came with it, or -1
- * @reply:   what is to be sent, @bytes of it, @sent of them already; NULL while it is not known
+ * @reply:   what is to be sent now, @bytes of it, @sent of them already; NULL while it is not known
+ * @list:    what is to be sent after that; @cursor is where it stands, @begun whether it has elements
  */
 struct control_client {
 	int fd;
@@ -67,6 +84,9 @@ struct control_client {
 	int passed;
 	char *reply;
 	size_t bytes, sent;
+	struct control_list list;
+	char cursor[CONTROL_CURSOR_BYTES];
+	bool begun;
 };
 
 /** struct control - the serving end; visible so that it can be placed */

@@ -111,7 +111,8 @@ void network_note_endpoint(struct network *network, const char *name,
 			   const struct endpoint *endpoint);
 
 /** requests_answer() - what answers the control socket; a control_answer */
-json_t *requests_answer(void *context, const char *request, int passed, bool owner);
+json_t *requests_answer(void *context, const char *request, int passed, bool owner,
+			struct control_list *ret_list);
 
 /** reload_routes() - route the networks of all peers to them; 0, or negative errno and it was said */
 int reload_routes(struct network *network);

@@ -36,29 +36,27 @@ static json_t *counters(const struct verdicts *verdicts)
 	return object;
 }
 
-static json_t *peer_json(const struct status_view *view, const struct peer *peer,
-			 struct instant now)
+json_t *status_peer(const struct engine *engine, const struct peer *peer, const struct keytext *key,
+		    bool old, struct instant now)
 {
-	struct status_peer known;
 	struct peer_snapshot s;
 
-	engine_snapshot(view->engine, peer, &s);
-	view->describe(view->context, peer, &known);
+	engine_snapshot(engine, peer, &s);
 	return json_pack(
 		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
 		"s:s, s:o, s:b, s:o}",
-		"name", known.key->name, "endpoint",
+		"name", key->name, "endpoint",
 		endpoint_is_none(&s.endpoint) ? json_null()
 					      : json_string(shown_endpoint(&s.endpoint)),
 		"up", s.up, "up_s", s.up ? ago(now, s.up_since) : json_null(), "last_handshake_s",
 		ago(now, s.last_handshake), "last_heard_s", ago(now, s.last_heard), "addresses",
-		status_prefixes(known.key->address, known.key->address_count), "handshakes",
+		status_prefixes(key->address, key->address_count), "handshakes",
 		(json_int_t)s.handshakes, "inner_mtu", (json_int_t)s.inner_mtu, "path_proven",
 		s.path_proven, "spi", (json_int_t)s.session_spi, "staged", (json_int_t)s.staged,
 		"packets_in", (json_int_t)s.packets_in, "bytes_in", (json_int_t)s.bytes_in,
 		"packets_out", (json_int_t)s.packets_out, "bytes_out", (json_int_t)s.bytes_out,
-		"software", s.software, "verdicts", counters(&s.verdicts), "old_key", known.old,
-		"networks", status_prefixes(known.key->network, known.key->network_count));
+		"software", s.software, "verdicts", counters(&s.verdicts), "old_key", old,
+		"networks", status_prefixes(key->network, key->network_count));
 }
 
 /* Where packets go that no more special route takes. */
@@ -82,19 +80,15 @@ json_t *status_json(const struct status_view *view, struct instant now)
 {
 	const struct tunnel *tunnel = view->tunnel;
 	const struct plan *plan = view->plan;
-	json_t *peers = json_array();
 
-	for (struct peer *peer = engine_peer_next(view->engine, NULL); peer;
-	     peer = engine_peer_next(view->engine, peer))
-		json_array_append_new(peers, peer_json(view, peer, now));
-	return json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o}",
-			 "interface", tunnel->interface, "role",
+	return json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:s, s:s, s:o, s:o}", "interface",
+			 tunnel->interface, "role",
 			 tunnel->role == ROLE_SERVER ? "server" : "client", "aead", view->aead,
 			 "workers", (int)view->workers, "running_s", ago(now, view->started),
 			 "addresses", status_prefixes(plan->address, plan->address_count), "routes",
 			 status_prefixes(plan->route, plan->route_count), "default_ipv4",
 			 way_words[plan->default_ipv4], "default_ipv6",
 			 way_words[plan->default_ipv6], "dns",
-			 addresses(view->dns, view->dns_count), "peers", peers, "verdicts",
+			 addresses(view->dns, view->dns_count), "verdicts",
 			 counters(engine_verdicts(view->engine)));
 }

@@ -15,23 +15,12 @@
 #include <jansson.h>
 
 /**
- * struct status_peer - what the shell knows of a peer and the engine does not
- * @key: its name, addresses and networks
- * @old: is it the peer of a key that another is to replace?
- */
-struct status_peer {
-	const struct keytext *key;
-	bool old;
-};
-
-/**
  * struct status_view - what to show
  * @plan:     how the host is arranged for it; without addresses while a client has none
  * @dns, @dns_count: name servers that are handed out (server), or were given (client)
  * @aead:     name of the back-end in use
  * @workers:  how many move packets
  * @started:  when the tunnel was started
- * @describe: fills in @ret_peer; @context is its own
  */
 struct status_view {
 	const struct tunnel *tunnel;
@@ -42,12 +31,18 @@ struct status_view {
 	const char *aead;
 	unsigned workers;
 	struct instant started;
-	void (*describe)(void *context, const struct peer *peer, struct status_peer *ret_peer);
-	void *context;
 };
 
-/** status_json() - the view as a JSON object, the caller's to json_decref() */
+/** status_json() - the view without its peers, as a JSON object, the caller's to json_decref() */
 json_t *status_json(const struct status_view *view, struct instant now);
+
+/**
+ * status_peer() - one element of its list "peers"
+ * @key: its name, addresses and networks
+ * @old: is it the peer of a key that another is to replace?
+ */
+json_t *status_peer(const struct engine *engine, const struct peer *peer, const struct keytext *key,
+		    bool old, struct instant now);
 
 /** status_prefixes() - prefixes as a list of texts */
 json_t *status_prefixes(const struct prefix *prefixes, unsigned count);

@@ -16,14 +16,32 @@
 
 #include <cmocka.h>
 
-enum { LARGE = 3000000 }; /* more than a socket takes at once */
+enum {
+	LARGE = 3000000, /* more than a socket takes at once */
+	LIST_LAST = 100000,
+};
 
 static char folder[64];
 static struct loop loop;
 static struct control control;
-static unsigned answered;
+static unsigned answered, pieces;
 
-static json_t *answer(void *context, const char *request, int passed, bool owner)
+/* Numbers up to LIST_LAST, some at a time. */
+static json_t *more(void *context, char cursor[CONTROL_CURSOR_BYTES])
+{
+	int at = *cursor ? atoi(cursor) : 0;
+	json_t *some = json_array();
+
+	assert_ptr_equal(context, &control);
+	pieces++;
+	for (int end = at + 7; at < end && at < LIST_LAST; at++)
+		json_array_append_new(some, json_integer(at + 1));
+	snprintf(cursor, CONTROL_CURSOR_BYTES, "%d", at);
+	return some;
+}
+
+static json_t *answer(void *context, const char *request, int passed, bool owner,
+		      struct control_list *ret_list)
 {
 	char *large, byte = 0;
 	json_t *object;
@@ -37,6 +55,10 @@ static json_t *answer(void *context, const char *request, int passed, bool owner
 	if (strcmp(request, "passed") == 0)
 		return read(passed, &byte, 1) == 1 ? json_pack("{s:i}", "byte", byte)
 						   : json_pack("{s:s}", "error", "no byte");
+	if (strcmp(request, "list") == 0) {
+		*ret_list = (struct control_list){ "numbers", more };
+		return json_pack("{s:i}", "number", 7);
+	}
 	if (strcmp(request, "large") != 0)
 		return NULL;
 	large = malloc(LARGE + 1);
@@ -206,6 +228,41 @@ static void a_reply_may_be_larger_than_the_socket(void **state)
 	assert_int_equal(serve_until(child), 0);
 }
 
+/* Whoever waits for something else is served between two pieces of a list. */
+static void a_list_comes_in_pieces(void **state)
+{
+	struct loop_event events[LOOP_EVENTS_MAX];
+	json_t *reply, *numbers;
+	pid_t child = fork();
+	unsigned most = 0;
+	int status;
+
+	(void)state;
+	if (child == 0) {
+		if (control_ask(folder, "list", -1, &reply) < 0 ||
+		    json_integer_value(json_object_get(reply, "number")) != 7)
+			_exit(1);
+		numbers = json_object_get(reply, "numbers");
+		for (size_t i = 0; i < LIST_LAST; i++)
+			if (json_integer_value(json_array_get(numbers, i)) != (json_int_t)i + 1)
+				_exit(2);
+		_exit(json_array_size(numbers) != LIST_LAST);
+	}
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		int n = loop_poll(&loop, events);
+
+		for (int i = 0; i < n; i++) {
+			unsigned before = pieces;
+
+			control_serve(&control, &events[i]);
+			most = pieces - before > most ? pieces - before : most;
+		}
+	}
+	assert_int_equal(status, 0);
+	assert_int_equal(pieces, LIST_LAST / 7 + 2);
+	assert_int_equal(most, 1);
+}
+
 static void a_descriptor_may_come_along(void **state)
 {
 	int ends[2];
@@ -308,6 +365,7 @@ int main(void)
 #define WITH_CONTROL(test) cmocka_unit_test_setup_teardown(test, start, stop)
 	const struct CMUnitTest tests[] = {
 		WITH_CONTROL(the_socket_is_private),
+		WITH_CONTROL(a_list_comes_in_pieces),
 		cmocka_unit_test(a_group_may_ask_but_for_nothing_of_the_owners),
 		WITH_CONTROL(requests_are_answered),
 		WITH_CONTROL(a_reply_may_be_larger_than_the_socket),
