@@ -6,7 +6,8 @@
  *	bench-load receive PORT SECONDS		count what comes, and answer pings
  *	bench-load send ADDR PORT BYTES RATE SECONDS
  *	bench-load echo PORT			answer pings for ever
- *	bench-load pings ADDR PORT COUNT GAP_US	round trips, one after the other
+ *	bench-load pings ADDR PORT COUNT EVERY_US	round trips: one every so often, whatever
+ *						becomes of the others; 0: one after the other
  *	bench-load first ADDR PORT SECONDS	when (on the monotonic clock) is one answered?
  */
 #include <arpa/inet.h>
@@ -203,13 +204,15 @@ static int send_at_rate(int fd, size_t bytes, double rate, double seconds)
 	return 0;
 }
 
+struct ping {
+	char mark[8];
+	uint32_t number;
+};
+
 /* Microseconds, or -1 if nothing came back. */
 static double ping_once(int fd, uint32_t number, int timeout_ms)
 {
-	struct {
-		char mark[8];
-		uint32_t number;
-	} out = { "ping", number }, back = { { 0 }, 0 };
+	struct ping out = { "ping", number }, back = { { 0 }, 0 };
 	struct pollfd waiting = { .fd = fd, .events = POLLIN };
 	int64_t start = now_ns();
 
@@ -229,25 +232,84 @@ static int compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-static int ping_often(int fd, unsigned count, unsigned gap_us)
+static unsigned ping_in_turn(int fd, unsigned count, double *ret_took)
 {
-	double *took = calloc(count, sizeof(*took));
 	unsigned answered = 0;
 
-	if (!took)
-		fail("memory");
 	for (uint32_t i = 1; i <= count; i++) {
 		double us = ping_once(fd, i, ANSWER_TIMEOUT_MS);
 
-		if (us >= 0)
-			took[answered++] = us;
-		if (gap_us > 0)
-			sleep_ns((int64_t)gap_us * 1000);
+		if (us < 0)
+			continue;
+		ret_took[i - 1] = us;
+		answered++;
 	}
-	qsort(took, answered, sizeof(*took), compare);
+	return answered;
+}
+
+/* Take answers to the first @count pings until the clock says @until, or @wanted of them are there. */
+static unsigned take_answers(int fd, int64_t until, unsigned wanted, const int64_t *sent,
+			     unsigned count, double *ret_took)
+{
+	unsigned answered = 0;
+	int64_t left;
+
+	while (answered < wanted && (left = until - now_ns()) > 0) {
+		struct timespec wait = { left / 1000000000, left % 1000000000 };
+		struct pollfd waiting = { .fd = fd, .events = POLLIN };
+		struct ping back;
+
+		if (ppoll(&waiting, 1, &wait, NULL) <= 0)
+			continue;
+		if (recv(fd, &back, sizeof(back), 0) != sizeof(back) || back.number == 0 ||
+		    back.number > count)
+			continue;
+		ret_took[back.number - 1] = (double)(now_ns() - sent[back.number - 1]) / 1e3;
+		answered++;
+	}
+	return answered;
+}
+
+/* Whoever waits for one answer before he asks again asks seldom while answers are slow, and so finds a
+ * connection that is slow half of the time to be fast. */
+static unsigned ping_steadily(int fd, unsigned count, int64_t every_ns, double *ret_took)
+{
+	int64_t *sent = calloc(count, sizeof(*sent)), next = now_ns();
+	unsigned answered = 0;
+
+	if (!sent)
+		fail("memory");
+	for (uint32_t i = 1; i <= count; i++) {
+		struct ping out = { "ping", i };
+
+		sent[i - 1] = now_ns();
+		send(fd, &out, sizeof(out), 0);
+		next += every_ns;
+		answered += take_answers(fd, next, UINT32_MAX, sent, i, ret_took);
+	}
+	answered += take_answers(fd, next + ANSWER_TIMEOUT_MS * INT64_C(1000000), count - answered,
+				 sent, count, ret_took);
+	free(sent);
+	return answered;
+}
+
+/* What was not answered counts as slower than all that was. */
+static int ping_often(int fd, unsigned count, unsigned every_us)
+{
+	double *took = calloc(count, sizeof(*took));
+	unsigned answered;
+
+	if (!took)
+		fail("memory");
+	for (unsigned i = 0; i < count; i++)
+		took[i] = ANSWER_TIMEOUT_MS * 1e3;
+	if (every_us > 0)
+		answered = ping_steadily(fd, count, (int64_t)every_us * 1000, took);
+	else
+		answered = ping_in_turn(fd, count, took);
+	qsort(took, count, sizeof(*took), compare);
 	printf("{\"sent\": %u, \"answered\": %u, \"p50_us\": %.2f, \"p99_us\": %.2f}\n", count,
-	       answered, answered ? took[answered / 2] : -1,
-	       answered ? took[(uint64_t)answered * 99 / 100] : -1);
+	       answered, took[count / 2], took[(uint64_t)count * 99 / 100]);
 	free(took);
 	return 0;
 }

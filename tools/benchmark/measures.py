@@ -126,8 +126,8 @@ def loaded(pair, seconds):
     return answer
 
 
-def _pings(pair, count, gap_us):
-    done = pair.client.run(_load(), "pings", pair.target, ECHO_PORT, count, gap_us, timeout=60)
+def _pings(pair, count, every_us):
+    done = pair.client.run(_load(), "pings", pair.target, ECHO_PORT, count, every_us, timeout=60)
     return json.loads(done.stdout)
 
 
