@@ -50,8 +50,12 @@ class Bare(Contender):
 
 
 class Minivpn(Contender):
-    """minivpn with one AEAD back-end, of one build."""
+    """minivpn with one AEAD back-end, of one build.
+
+    workers: as --workers says it; with more than one it is not pinned to one core
+    """
     ours = True
+    workers = "1"
 
     def __init__(self, name, build, aead):
         super().__init__(name)
@@ -75,9 +79,15 @@ class Minivpn(Contender):
         pair.server.host.run(builds.program("ordinary", "minivpn-keygen"), "bench", "--endpoint",
                              SERVER, "--address", INNER_CLIENT, "--out", self.key)
 
+    def _daemon(self, end, role, *options):
+        several = self.workers != "1"
+        if several:
+            options += ("--workers", self.workers)
+        end.daemon(builds.program(self.build, "minivpn"), role, "--aead", self.aead, *options,
+                   self.key, pinned=not several)
+
     def start_server(self, pair):
-        pair.server.daemon(builds.program(self.build, "minivpn"), "server", "--aead", self.aead,
-                           "--address", f"{INNER_SERVER}/24", "--no-nat", self.key)
+        self._daemon(pair.server, "server", "--address", f"{INNER_SERVER}/24", "--no-nat")
         # Its device has an address once it is ready.
         for _ in range(300):
             if INNER_SERVER in pair.server.host.run("ip", "-4", "address").stdout:
@@ -85,8 +95,7 @@ class Minivpn(Contender):
             time.sleep(0.01)
 
     def start_client(self, pair):
-        pair.client.daemon(builds.program(self.build, "minivpn"), "client", "--aead", self.aead,
-                           "--no-default-route", self.key)
+        self._daemon(pair.client, "client", "--no-default-route")
         pair.target = INNER_SERVER
 
 

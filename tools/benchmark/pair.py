@@ -29,9 +29,9 @@ class End:
     def start(self, *command, **options):
         return self.host.start("taskset", "-c", self.core, *command, **options)
 
-    def daemon(self, *command, **options):
-        """Start a program whose cost is the tunnel's."""
-        process = self.start(*command, **options)
+    def daemon(self, *command, pinned=True, **options):
+        """Start a program whose cost is the tunnel's; not @pinned, it has every core."""
+        process = (self.start if pinned else self.host.start)(*command, **options)
         self.daemons.append(process)
         return process
 

@@ -11,6 +11,7 @@ import time
 from lab import Lab
 
 from benchmark import builds, measures
+from benchmark.contenders import Minivpn
 from benchmark.pair import WIRES, Pair
 
 
@@ -89,7 +90,7 @@ class Run:
         say(f"  {name:8} {contender.name:18} FAILED: {str(why).strip()[-600:]}")
 
     def as_json(self):
-        return {"machine": machine(), "seconds": self.seconds, "rounds": self.rounds,
+        return {"machine": machine(), "workers": Minivpn.workers, "seconds": self.seconds, "rounds": self.rounds,
                 "versions": {one.name: one.version() for one in self.contenders},
                 "aead": aead_figures(), "results": self.results, "failures": self.failures}
 
