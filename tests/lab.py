@@ -524,9 +524,16 @@ class Host:
 
         TCP's figure: report["end"]["sum_received"]["bits_per_second"]
         """
-        done = self.run("iperf3", "--json", "--client", address, "--port", port,
-                        "--time", seconds, *options, timeout=seconds + 20)
-        return json.loads(done.stdout)
+        def report():
+            done = self.run("iperf3", "--json", "--client", address, "--port", port,
+                            "--time", seconds, *options, timeout=seconds + 20, check=False)
+            if "server is busy" in done.stdout:     # still putting away the last one's test
+                return None
+            if done.returncode:
+                raise LabError(f"{self.name}: iperf3: {done.stdout}{done.stderr}")
+            return json.loads(done.stdout)
+
+        return wait_for(report, 10, "the iperf3 server", every=0.1)
 
     # -- leaving no trace ----------------------------------------------------------------------
 
