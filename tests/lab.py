@@ -688,8 +688,9 @@ class Lab:
         told = ["\n".join(self._story)]
         for process in self.processes:
             state = "running" if process.running() else f"ended: {process.wait()}"
-            told.append(f"--- {shlex.join(process.command)} (pid {process.pid}, {state})\n"
-                        f"{process.output()}")
+            # A lab that broke while it was taken away has no files any more.
+            output = process.output() if os.path.exists(process.log) else "(its output is gone)\n"
+            told.append(f"--- {shlex.join(process.command)} (pid {process.pid}, {state})\n{output}")
         return "\n".join(told)
 
     def remove(self):

@@ -9,6 +9,7 @@ machine too; bounds are several times what was measured, to catch a square where
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -19,7 +20,11 @@ from lab import BUILD, wait_for
 
 CLIENTS = 1000
 FROM = "198.18.0.1"     # of the first client; the others follow (RFC 2544's addresses, for such as this)
+PATIENCE = 60   # seconds for what takes a fraction of that: what is measured is not how long it takes
 RESTED = 3      # seconds after which a file's times tell whether it has changed since
+
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(name="world")
@@ -55,7 +60,7 @@ def resident_bytes(pid):
 def serve(world, keys):
     subprocess.run(helper(world.server, "make", world.keys, keys), check=True, timeout=60)
     daemon = world.server.start("minivpn", "server", "--address", "10.64.0.1/10", world.keys)
-    daemon.wait_for_output("up: minivpn0", timeout=20)
+    daemon.wait_for_output("up: minivpn0", timeout=PATIENCE)
     return daemon, network_process(daemon)
 
 
@@ -80,7 +85,7 @@ def test_a_thousand_clients(world, keys):
         assert report["up"] == CLIENTS
         each = (resident_bytes(pid) - memory) / CLIENTS
         # To a server a client is there when it was heard in its session.
-        wait_for(lambda: sum(peer["up"] for peer in world.status()["peers"]) == CLIENTS, 10,
+        wait_for(lambda: sum(peer["up"] for peer in world.status()["peers"]) == CLIENTS, PATIENCE,
                  "all of them to be heard", every=0.5)
         spent = cpu_seconds(pid) - cpu
         peers = world.status()["peers"]
@@ -103,7 +108,7 @@ def test_a_reload_among_ten_thousand_keys(world):
     world.connect(alice, world.invite("alice", "--endpoint", SERVER), "--route", "10.64.0.0/10")
     time.sleep(max(0, made + RESTED - time.monotonic()))
     world.server.run("minivpn", "reload")   # those that had no stamp when it started are read again
-    pings = alice.start("ping", "-n", "-i", "0.002", "-c", "1000", "-w", "8", "10.64.0.1")
+    pings = alice.start("ping", "-n", "-i", "0.002", "10.64.0.1")
     pings.wait_for_output("time=")
     took, busy = [], []
     for number in range(3):
@@ -114,10 +119,13 @@ def test_a_reload_among_ten_thousand_keys(world):
         assert "1 added, 0 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
         took.append(time.monotonic() - start)
         busy.append(cpu_seconds(pid) - cpu)
-    assert pings.wait(timeout=15) == 0
-    longest = max(float(t) for t in re.findall(r"time=([\d.]+) ms", pings.output()))
+    time.sleep(1)
+    pings.stop(signal.SIGINT)
+    answers = re.findall(r"icmp_seq=(\d+) .* time=([\d.]+) ms", pings.output())
+    longest = max(float(took_ms) for _, took_ms in answers)
     print(f"\nreload of 10,000 keys with one added: {min(took) * 1e3:.0f} ms for the whole command, the server"
           f" busy for {min(busy) * 1e3:.0f} ms; longest round trip meanwhile {longest:.1f} ms")
-    assert " 0% packet loss" in pings.output()
+    # Whoever counts finds none missing, but for one that may be under way when it ends.
+    assert sorted(int(number) for number, _ in answers) == list(range(1, len(answers) + 1))
     assert min(took) < 0.3 and min(busy) < 0.1
     assert daemon.running()
