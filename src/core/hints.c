@@ -28,10 +28,10 @@ void hints_add(struct hints *hints, const struct hint_key *key, void *owner)
 
 void hints_remove(struct hints *hints, const void *owner)
 {
-	size_t at = 0, last = hints->count - 1;
+	size_t at = hints->count - 1, last = at;
 
-	while (hints->owner[at] != owner)
-		at++;
+	while (hints->owner[at] != owner) /* whoever removes all begins with the last */
+		at--;
 	hints->count = last;
 	for (int i = 0; i < 2; i++) {
 		hints->word[i][at] = hints->word[i][last];
