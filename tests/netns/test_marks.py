@@ -24,7 +24,8 @@ def ping_marked(host, address):
 
 
 @pytest.mark.parametrize("outer", OUTER)
-@pytest.mark.parametrize("option, dscp", [((), 0), (("--dscp", "0"), 0), (("--dscp", "copy"), EXPEDITED)])
+@pytest.mark.parametrize("option, dscp", [((), 0), (("--dscp", "0"), 0), (("--dscp", "copy"), EXPEDITED),
+                                          (("--dscp", "copy", "--workers", "3"), EXPEDITED)])
 def test_traffic_class_of_the_envelope(world, outer, option, dscp):
     world.start_server(*option)
     world.start_client(*option, remote=OUTER[outer])
