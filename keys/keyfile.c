@@ -125,25 +125,36 @@ int keyfile_parse(char *text, size_t bytes, const char *path, struct keytext *re
 	return ok ? 0 : -EINVAL;
 }
 
+static int read_and_parse(int fd, const char *path, char *room, struct keytext *ret_key,
+			  struct keyfile_complaint *ret_complaint)
+{
+	ssize_t bytes = read_all(fd, room, KEYFILE_BYTES_MAX + 1);
+
+	if (bytes < 0)
+		return keyfile_refuse(ret_complaint, path, (int)-bytes, "cannot be read: %s",
+				      strerror((int)-bytes));
+	if (bytes > KEYFILE_BYTES_MAX)
+		return keyfile_refuse(ret_complaint, path, EFBIG,
+				      "has more than %d bytes: it is no key file",
+				      KEYFILE_BYTES_MAX);
+	return keyfile_parse(room, (size_t)bytes, path, ret_key, ret_complaint);
+}
+
+char *keyfile_room(void)
+{
+	return sodium_malloc(KEYFILE_BYTES_MAX + 2);
+}
+
 int keyfile_read_from(int fd, const char *path, struct keytext *ret_key,
 		      struct keyfile_complaint *ret_complaint)
 {
-	char *text = sodium_malloc(KEYFILE_BYTES_MAX + 2); /* locked, and wiped by sodium_free() */
-	ssize_t bytes;
+	char *room = keyfile_room();
 	int r;
 
-	if (!text)
+	if (!room)
 		return keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
-	bytes = read_all(fd, text, KEYFILE_BYTES_MAX + 1);
-	if (bytes < 0)
-		r = keyfile_refuse(ret_complaint, path, (int)-bytes, "cannot be read: %s",
-				   strerror((int)-bytes));
-	else if (bytes > KEYFILE_BYTES_MAX)
-		r = keyfile_refuse(ret_complaint, path, EFBIG,
-				   "has more than %d bytes: it is no key file", KEYFILE_BYTES_MAX);
-	else
-		r = keyfile_parse(text, (size_t)bytes, path, ret_key, ret_complaint);
-	sodium_free(text);
+	r = read_and_parse(fd, path, room, ret_key, ret_complaint);
+	sodium_free(room);
 	return r;
 }
 
@@ -178,6 +189,14 @@ int keyfile_read(const char *path, struct keytext *ret_key, struct keyfile_compl
 	scoped_fd fd = keyfile_open(AT_FDCWD, path, path, ret_complaint);
 
 	return fd < 0 ? fd : keyfile_read_from(fd, path, ret_key, ret_complaint);
+}
+
+int keyfile_read_in(char *room, const char *path, struct keytext *ret_key,
+		    struct keyfile_complaint *ret_complaint)
+{
+	scoped_fd fd = keyfile_open(AT_FDCWD, path, path, ret_complaint);
+
+	return fd < 0 ? fd : read_and_parse(fd, path, room, ret_key, ret_complaint);
 }
 
 /* ---- Writing ---- */

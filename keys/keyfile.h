@@ -49,6 +49,13 @@ char *keyfile_complaint_print(const struct keyfile_complaint *complaint, char *r
 int keyfile_read(const char *path, struct keytext *ret_key,
 		 struct keyfile_complaint *ret_complaint);
 
+/** keyfile_room() - locked memory that a key file's text fits in; sodium_free() wipes it.  NULL without memory */
+char *keyfile_room(void);
+
+/** keyfile_read_in() - keyfile_read() for who reads many: @room is used for each, and wiped by its owner */
+int keyfile_read_in(char *room, const char *path, struct keytext *ret_key,
+		    struct keyfile_complaint *ret_complaint);
+
 /**
  * keyfile_open() - open a key file, unless it is one that keyfile_read() would refuse
  * @folder, @name: as for openat(2)

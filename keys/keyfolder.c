@@ -104,7 +104,7 @@ static int check_distinct(const char *path, const struct keyfolder *folder,
 	return r;
 }
 
-static int read_entry(const char *path, const char *name, struct keyfolder *folder,
+static int read_entry(const char *path, const char *name, char *room, struct keyfolder *folder,
 		      struct keyfile_complaint *ret_complaint)
 {
 	struct keytext *key = &folder->key[folder->count];
@@ -113,7 +113,7 @@ static int read_entry(const char *path, const char *name, struct keyfolder *fold
 
 	if (asprintf(&file, "%s/%s", path, name) < 0)
 		return keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
-	r = keyfile_read(file, key, ret_complaint);
+	r = keyfile_read_in(room, file, key, ret_complaint);
 	if (r == 0)
 		snprintf(folder->file[folder->count++], sizeof(*folder->file), "%s", name);
 	return r;
@@ -122,14 +122,16 @@ static int read_entry(const char *path, const char *name, struct keyfolder *fold
 static int read_entries(const char *path, struct dirent **entry, size_t entries,
 			struct keyfolder *folder, struct keyfile_complaint *ret_complaint)
 {
+	char *room = keyfile_room();
 	int r = 0;
 
 	folder->key = sodium_allocarray(entries, sizeof(*folder->key));
 	folder->file = calloc(entries, sizeof(*folder->file));
-	if (!folder->key || !folder->file)
-		return keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
+	if (!room || !folder->key || !folder->file)
+		r = keyfile_refuse(ret_complaint, path, ENOMEM, "cannot be read: out of memory");
 	for (size_t i = 0; i < entries && r == 0; i++)
-		r = read_entry(path, entry[i]->d_name, folder, ret_complaint);
+		r = read_entry(path, entry[i]->d_name, room, folder, ret_complaint);
+	sodium_free(room);
 	return r ? r : check_distinct(path, folder, ret_complaint);
 }
 

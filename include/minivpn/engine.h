@@ -271,7 +271,11 @@ void engine_inbound(struct engine *engine, struct inbound *datagrams, size_t n, 
 /** engine_deadline() - when engine_tick() is next to be called; INSTANT_NEVER if nothing is due */
 struct instant engine_deadline(const struct engine *engine);
 
-/** engine_tick() - do what is due: retries, rekeys, Pings, ends of sessions */
+/**
+ * engine_tick() - do what is due: retries, rekeys, Pings, ends of sessions
+ *
+ * For so many peers that packets need not wait long; then engine_deadline() has still been reached.
+ */
 void engine_tick(struct engine *engine, struct instant now);
 
 /**

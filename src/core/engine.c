@@ -16,6 +16,7 @@
 enum {
 	BUCKETS_MIN = 256,
 	NAT_KEEPALIVE = 0xff, /* RFC 3948 section 2.3 */
+	TICK_PEERS_MAX = 32,  /* an Init for each takes some milliseconds */
 };
 
 /* ---- small services for the other files ---------------------------------------------------- */
@@ -128,8 +129,12 @@ void engine_tick(struct engine *engine, struct instant now)
 {
 	struct deadline *first;
 
-	while ((first = deadlines_first(&engine->deadlines)) && instant_reached(now, first->at))
+	for (unsigned done = 0; done < TICK_PEERS_MAX; done++) {
+		first = deadlines_first(&engine->deadlines);
+		if (!first || !instant_reached(now, first->at))
+			break;
 		peer_tick((struct peer *)first, now);
+	}
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */

@@ -593,6 +593,22 @@ static void init_follows_its_schedule(void **state)
 	assert_int_equal(inits(), 7);
 }
 
+/* A server that was restarted calls everybody, but lets packets pass between. */
+static void many_are_not_called_at_one_go(void **state)
+{
+	enum { PEERS = 100 };
+	struct psk key = { { 6 } };
+
+	(void)state;
+	for (key.b[1] = 0; key.b[1] < PEERS; key.b[1]++)
+		assert_non_null(add_peer(&key, "10.0.0.0/8", there));
+	engine_tick(engine, now);
+	assert_in_range(inits(), 1, PEERS / 2);
+	assert_true(instant_reached(now, engine_deadline(engine)));
+	pass(1);
+	assert_int_equal(inits(), PEERS);
+}
+
 /* Section 6: at most 20 Pongs a second, to where the Ping came from and to the endpoint. */
 static void pongs_are_limited(void **state)
 {
@@ -932,6 +948,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(forgeries_wear_a_session_out, as_client, end),
 		cmocka_unit_test_setup_teardown(another_address_gets_another_init, as_client, end),
 		cmocka_unit_test_setup_teardown(init_follows_its_schedule, as_client, end),
+		cmocka_unit_test_setup_teardown(many_are_not_called_at_one_go, as_server, end),
 		cmocka_unit_test_setup_teardown(pongs_are_limited, as_server, end),
 		cmocka_unit_test_setup_teardown(close_from_server, as_client, end),
 		cmocka_unit_test_setup_teardown(close_from_client, as_server, end),
