@@ -169,6 +169,7 @@ static int open_member(struct crew *crew, struct worker *first, const struct wor
 static void close_member(struct member *member, bool whole)
 {
 	if (member->worker && whole) {
+		tun_batch_close(&member->worker->incoming.singles);
 		tun_close(&member->worker->tun);
 		member->worker->transport->kind->close(member->worker->transport);
 	}

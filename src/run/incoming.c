@@ -7,11 +7,15 @@
  * which overwrites it.
  */
 #include "log.h"
+#include "minivpn/envelope.h"
 #include "run/packetlog.h"
 #include "run/worker_parts.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
+
+static_assert((size_t)TUN_BATCH_ROOM_BYTES <= ENVELOPE_HEAD_BYTES, "where a record's head was");
 
 static int write_packet(struct worker *worker, const uint8_t *packet, size_t bytes)
 {
@@ -68,11 +72,36 @@ static void write_cut(struct worker *worker, const struct join_run *run)
 	}
 }
 
+static void write_singles(struct worker *worker)
+{
+	struct tun_written written = tun_batch_write(&worker->incoming.singles);
+
+	if (written.failed > 0)
+		count_failure(worker, written.error, written.failed);
+}
+
+/* A packet that stands alone waits for others that do, but nothing overtakes it.  It lies where it was
+ * received, behind the head of its record, which has served. */
+static void write_single(struct worker *worker, const struct join_run *run)
+{
+	struct tun_batch *singles = &worker->incoming.singles;
+
+	tun_batch_add(singles, run->pieces[1].iov_base, run->pieces[1].iov_len);
+	if (tun_batch_is_full(singles))
+		write_singles(worker);
+}
+
 static void write_run(struct worker *worker, const struct join_run *run)
 {
-	int error = tun_write(&worker->tun, run->pieces, run->piece_count);
+	int error;
 
-	if (error == -EINVAL && run->packets > 1)
+	if (run->packets == 1) {
+		write_single(worker, run);
+		return;
+	}
+	write_singles(worker);
+	error = tun_write(&worker->tun, run->pieces, run->piece_count);
+	if (error == -EINVAL)
 		write_cut(worker, run);
 	else if (error)
 		count_failure(worker, error, run->packets);
@@ -152,6 +181,7 @@ size_t incoming_take(struct worker *worker, const struct run *runs, int n, struc
 		open_datagrams(worker, now);
 	while ((last = join_take(&in->join)))
 		write_run(worker, last);
+	write_singles(worker);
 	return datagrams;
 }
 

@@ -90,6 +90,7 @@ void worker_equip(struct worker *worker, const struct tun *tun, struct transport
 {
 	worker->tun = *tun;
 	worker->transport = transport;
+	tun_batch_begin(&worker->incoming.singles, &worker->tun);
 	worker->incoming.join.tcp = tun->tcp;
 	worker->incoming.join.udp = tun->udp;
 }
@@ -136,6 +137,7 @@ void worker_close(struct worker *worker)
 	engine_destroy(worker->engine);
 	if (worker->crew)
 		crew_close(worker->crew);
+	tun_batch_close(&worker->incoming.singles);
 	tun_close(&worker->tun);
 	worker->transport->kind->close(worker->transport);
 	free(worker);

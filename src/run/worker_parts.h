@@ -3,6 +3,7 @@
 #ifndef RUN_WORKER_PARTS_H
 #define RUN_WORKER_PARTS_H
 
+#include "io/tun_batch.h"
 #include "minivpn/join.h"
 #include "minivpn/split.h"
 #include "run/crew.h"
@@ -44,16 +45,18 @@ struct outgoing {
 
 /**
  * struct incoming - packets on their way from the transport to the tun device
- * @run:    what was received last; their bytes are the transport's until the next receipt
- * @packet: datagrams of them that the engine sees at once, @count of them
- * @join:   packets not yet written; empty between two receipts
- * @super:  a super-packet that the kernel did not take, to be cut again
+ * @run:     what was received last; their bytes are the transport's until the next receipt
+ * @packet:  datagrams of them that the engine sees at once, @count of them
+ * @join:    packets not yet written; empty between two receipts
+ * @singles: packets that came out of @join alone and are not yet written; likewise
+ * @super:   a super-packet that the kernel did not take, to be cut again
  */
 struct incoming {
 	struct run run[RECEIVE_RUNS_MAX];
 	struct inbound packet[INCOMING_PACKETS_MAX];
 	size_t count;
 	struct join join;
+	struct tun_batch singles;
 	uint8_t super[TUN_ROOM_BYTES];
 	uint8_t piece[TUN_ROOM_BYTES];
 };

@@ -11,6 +11,7 @@
 #include "aead/choose.h"
 #include "fresh_network.h"
 #include "io/clock.h"
+#include "io/tun_batch.h"
 #include "io/udp.h"
 #include "minivpn/join.h"
 
@@ -49,14 +50,21 @@ int __wrap_tun_write(const struct tun *tun, const struct iovec *pieces, unsigned
 {
 	const struct offload *offload = pieces[0].iov_base;
 
-	if (offload->type == OFFLOAD_NONE) {
-		packets++;
-	} else {
+	if (offload->type != OFFLOAD_NONE) {
 		super_packets++;
 		if (refuses_super_packets)
 			return -EINVAL;
 	}
 	return __real_tun_write(tun, pieces, count);
+}
+
+void __real_tun_batch_add(struct tun_batch *batch, uint8_t *packet, size_t bytes);
+void __wrap_tun_batch_add(struct tun_batch *batch, uint8_t *packet, size_t bytes);
+
+void __wrap_tun_batch_add(struct tun_batch *batch, uint8_t *packet, size_t bytes)
+{
+	packets++;
+	__real_tun_batch_add(batch, packet, bytes);
 }
 
 static void engine_event(void *owner, const struct engine_event *event)
