@@ -100,6 +100,7 @@ def test_flows_pass_in_order_and_all_workers_have_some(world, numbers):
     world.server.assert_as_before(before)
 
 
+@pytest.mark.unsanitized
 def test_a_fast_flow_stays_in_order(world):
     """One flow of UDP and one of TCP at a time, at a rate that fills batches."""
     start_both(world, (2, 2))
@@ -164,6 +165,7 @@ def test_a_client_moves_under_load(world):
     assert "lost" not in client.output() and "gone" not in server.output()
 
 
+@pytest.mark.unsanitized
 def test_a_nat_that_forgets_is_noticed_on_any_worker(world):
     """The first packets from another port are data of many flows."""
     world.router.nat(out=world.wan.a)
@@ -222,6 +224,7 @@ def test_status_is_asked_under_load(world):
     assert json.loads(load.output())["end"]["sum"]["lost_packets"] == 0
 
 
+@pytest.mark.unsanitized
 def test_auto_is_one_for_each_cpu(world):
     cpus = len(os.sched_getaffinity(0))
     server = world.start_server("--workers", "auto")
@@ -242,6 +245,7 @@ def test_a_device_with_one_queue_leaves_one_worker(world):
     assert world.client.ping(INNER["ipv4"]).received == 3
 
 
+@pytest.mark.unsanitized
 def test_a_port_in_use_is_still_refused(world):
     """The sockets of one tunnel share its port, but with no other tunnel."""
     world.start_server("--workers", "2")
@@ -250,6 +254,7 @@ def test_a_port_in_use_is_still_refused(world):
     assert second.returncode == 1 and "UDP port 4500 is taken" in second.stderr
 
 
+@pytest.mark.unsanitized
 def test_all_end_in_time_under_load(world):
     """SIGTERM under full load: nothing stays, and soon."""
     server, client = start_both(world, (2, 2))
