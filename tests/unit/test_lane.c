@@ -402,12 +402,22 @@ static void twice_in_one_batch_is_taken_once(void **state)
 	assert_int_equal(in[1].verdict, VERDICT_REPLAYED);
 }
 
+/* Nobody's, or that of another peer. */
 static void a_source_that_is_not_the_peer_s(void **state)
 {
+	struct psk psk = { { 9, 9, 9 } };
+	struct prefix allowed;
+	struct peer_config other = { .psk = &psk, .allowed = &allowed, .allowed_count = 1 };
+
 	(void)state;
-	for (unsigned w = 0; w < 2; w++)
+	assert_true(prefix_parse("10.9.0.3/32", &allowed));
+	assert_non_null(engine_peer_add(server.engine, &other, now));
+	settle(&server);
+	for (unsigned w = 0; w < 2; w++) {
 		assert_int_equal(send_by(&client, w, 100, 77), VERDICT_PASS);
-	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(send_by(&client, w, 100, 3), VERDICT_PASS);
+	}
+	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(take(&server, worker_of(&wire[i]), &wire[i]),
 				 VERDICT_WRONG_SOURCE);
 }
