@@ -84,6 +84,18 @@ static size_t read_ipv4(void)
 	}
 }
 
+/* Nothing but what the kernel may send of its own, likewise. */
+static void assert_nothing_more(void)
+{
+	static uint8_t other[65535];
+	struct offload about;
+	ssize_t n;
+
+	while ((n = tun_read(&tun, &about, other, sizeof(other))) > 0)
+		assert_int_equal(other[0] >> 4, 6);
+	assert_int_equal(n, -EAGAIN);
+}
+
 /* Turn a packet round.  Exchanging addresses and ports leaves every checksum as it is. */
 static void turn_round(void)
 {
@@ -107,7 +119,7 @@ static void a_packet_goes_out_and_comes_back(void **state)
 	assert_int_equal(read_ipv4(), 20 + 8 + 5);
 	assert_memory_equal(packet + 28, "hello", 5);
 	assert_int_equal(offload.type, OFFLOAD_NONE);
-	assert_int_equal(tun_read(&tun, &offload, packet + 100, 1000), -EAGAIN);
+	assert_nothing_more();
 
 	/* In pieces, as the worker writes. */
 	turn_round();
