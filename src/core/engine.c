@@ -599,21 +599,12 @@ static enum verdict verdict_without_sa(const struct engine *engine, uint32_t spi
 	return entry && entry->kind == SPI_OF_LANE ? VERDICT_HANDED_OVER : VERDICT_UNKNOWN_SPI;
 }
 
-static uint32_t spi_of(const struct inbound *d)
-{
-	be32 spi;
-
-	memcpy(&spi, d->datagram, sizeof(spi));
-	return be32_to(spi);
-}
-
 /* Everything that can be said of a datagram before opening it.  VERDICT_PASS: @ret_opening is ready;
  * VERDICT_CONSUMED: a control message, to be taken in its turn. */
 static enum verdict inbound_prepare(struct engine *engine, struct inbound *d,
 				    struct opening *ret_opening, struct instant now)
 {
 	struct sa_in *sa;
-	be32 sequence;
 
 	d->peer = NULL;
 	if (is_wrong_remote(engine, d->from))
@@ -622,26 +613,18 @@ static enum verdict inbound_prepare(struct engine *engine, struct inbound *d,
 		return VERDICT_NAT_KEEPALIVE;
 	if (d->bytes < sizeof(be32))
 		return VERDICT_TRUNCATED;
-	if (spi_of(d) == 0)
+	if (inbound_spi(d) == 0)
 		return VERDICT_CONSUMED;
 	if (d->bytes < ENVELOPE_MIN_BYTES)
 		return VERDICT_TRUNCATED;
 
-	sa = sa_find(engine, spi_of(d));
+	sa = sa_find(engine, inbound_spi(d));
 	if (!sa)
-		return verdict_without_sa(engine, spi_of(d));
+		return verdict_without_sa(engine, inbound_spi(d));
 	d->peer = sa->session->peer;
 	if (!session_may_receive(sa->session, now))
 		return VERDICT_EXPIRED;
-	memcpy(&sequence, d->datagram + offsetof(struct envelope_header, sequence),
-	       sizeof(sequence));
-	d->sequence = be32_to(sequence);
-	if (!replay_would_accept(&sa->replay, d->sequence))
-		return VERDICT_REPLAYED;
-	*ret_opening = (struct opening){ .record = d->datagram,
-					 .record_bytes = d->bytes,
-					 .key = &sa->key };
-	return VERDICT_PASS;
+	return inbound_opening(d, &sa->replay, &sa->key, ret_opening);
 }
 
 static enum verdict control_receive(struct engine *engine, struct inbound *d, struct instant now)
@@ -724,7 +707,7 @@ static enum verdict payload_receive(struct engine *engine, struct inbound *d,
 static enum verdict record_receive(struct engine *engine, struct inbound *d,
 				   const struct opening *opening, struct instant now)
 {
-	struct sa_in *sa = sa_find(engine, spi_of(d));
+	struct sa_in *sa = sa_find(engine, inbound_spi(d));
 	struct session *session;
 	enum verdict verdict;
 	bool newest, promoted;
@@ -747,7 +730,7 @@ static enum verdict record_receive(struct engine *engine, struct inbound *d,
 	if (opening->verdict != VERDICT_PASS)
 		return opening->verdict;
 	verdict = payload_receive(engine, d, opening, session, promoted, now);
-	sa = sa_find(engine, spi_of(d)); /* what was in it may have ended the session */
+	sa = sa_find(engine, inbound_spi(d)); /* what was in it may have ended the session */
 	if (sa)
 		elsewhere_packet(sa->session, newest, d->from, now);
 	return verdict;

@@ -41,6 +41,7 @@
 #include "minivpn/replay.h"
 
 #include <sodium.h>
+#include <string.h>
 
 struct lane_session;
 struct peer_lanes;
@@ -580,5 +581,40 @@ void staging_flush(struct peer *peer, struct instant now);
 void staging_drop(struct peer *peer);
 struct instant staging_deadline(const struct peer *peer);
 void staging_tick(struct peer *peer, struct instant now);
+
+/* ---- datagrams in, of the engine and of lanes ---------------------------------------------- */
+
+/** inbound_spi() - the first word of a datagram of at least four bytes */
+static inline uint32_t inbound_spi(const struct inbound *d)
+{
+	be32 spi;
+
+	memcpy(&spi, d->datagram, sizeof(spi));
+	return be32_to(spi);
+}
+
+/**
+ * inbound_opening() - note the sequence number of a record and ask whether it may still be received
+ * @d:           of at least ENVELOPE_MIN_BYTES
+ * @replay:      of the SA that it names
+ * @key:         likewise; outlives @ret_opening
+ * @ret_opening: set on VERDICT_PASS
+ *
+ * Return: VERDICT_PASS or VERDICT_REPLAYED
+ */
+static inline enum verdict inbound_opening(struct inbound *d, const struct replay *replay,
+					   const struct sa_key *key, struct opening *ret_opening)
+{
+	be32 sequence;
+
+	memcpy(&sequence, d->datagram + offsetof(struct envelope_header, sequence),
+	       sizeof(sequence));
+	d->sequence = be32_to(sequence);
+	if (!replay_would_accept(replay, d->sequence))
+		return VERDICT_REPLAYED;
+	*ret_opening =
+		(struct opening){ .record = d->datagram, .record_bytes = d->bytes, .key = key };
+	return VERDICT_PASS;
+}
 
 #endif

@@ -224,14 +224,6 @@ static struct lane_sa *sa_find(const struct lane *lane, uint32_t spi)
 	return (struct lane_sa *)spi_find(&lane->spis, spi);
 }
 
-static uint32_t spi_of(const struct inbound *d)
-{
-	be32 spi;
-
-	memcpy(&spi, d->datagram, sizeof(spi));
-	return be32_to(spi);
-}
-
 /* VERDICT_PASS: @ret_opening is ready. */
 static enum verdict inbound_prepare(struct lane *lane, struct inbound *d,
 				    struct opening *ret_opening, struct lane_sa **ret_sa,
@@ -239,15 +231,14 @@ static enum verdict inbound_prepare(struct lane *lane, struct inbound *d,
 {
 	struct lane_session *session;
 	struct lane_sa *sa;
-	be32 sequence;
 
 	d->peer = NULL;
 	*ret_sa = NULL;
-	if (d->bytes < sizeof(be32) || spi_worker(spi_of(d), lane->workers) != lane->worker)
+	if (d->bytes < sizeof(be32) || spi_worker(inbound_spi(d), lane->workers) != lane->worker)
 		return VERDICT_HANDED_OVER;
 	if (d->bytes < ENVELOPE_MIN_BYTES)
 		return VERDICT_TRUNCATED;
-	sa = sa_find(lane, spi_of(d));
+	sa = sa_find(lane, inbound_spi(d));
 	if (!sa)
 		return VERDICT_UNKNOWN_SPI;
 	session = sa->session;
@@ -257,15 +248,7 @@ static enum verdict inbound_prepare(struct lane *lane, struct inbound *d,
 	*ret_sa = sa;
 	if (session->worn_out || instant_reached(now, session->receive_until))
 		return VERDICT_EXPIRED;
-	memcpy(&sequence, d->datagram + offsetof(struct envelope_header, sequence),
-	       sizeof(sequence));
-	d->sequence = be32_to(sequence);
-	if (!replay_would_accept(&sa->replay, d->sequence))
-		return VERDICT_REPLAYED;
-	*ret_opening = (struct opening){ .record = d->datagram,
-					 .record_bytes = d->bytes,
-					 .key = &sa->key };
-	return VERDICT_PASS;
+	return inbound_opening(d, &sa->replay, &sa->key, ret_opening);
 }
 
 static void forged(struct lane *lane, struct lane_sa *sa)
