@@ -2,7 +2,8 @@
 /*
  * The engine's own structures, shared by the files that make it up.  Nobody else includes this.
  *
- *   engine.c     batches of packets in and out, the list of peers
+ *   engine.c     batches of packets in and out, what is due
+ *   peers.c      the list of peers and the tables that they stand in: all that is allocated
  *   deadlines.c  which peer is due first
  *   spi.c        the table from an SPI to what it names
  *   session.c    one epoch of keys: its SAs; a peer's slots for sessions and how they move
@@ -413,6 +414,19 @@ struct engine {
 /* A batch on the stack is written before it is read.  The build clears whatever lies there first
  * (-ftrivial-auto-var-init); for one packet that costs more than all else. */
 #define BATCH_STORAGE __attribute__((uninitialized))
+
+/** engine_allocate() - zeroed memory of the shell's; NULL if there is none */
+static inline void *engine_allocate(struct engine *engine, size_t bytes)
+{
+	return engine->config.hooks.allocate(engine->config.hooks.shell, bytes);
+}
+
+/** engine_release() - give it back; NULL is nothing */
+static inline void engine_release(struct engine *engine, void *memory)
+{
+	if (memory)
+		engine->config.hooks.release(engine->config.hooks.shell, memory);
+}
 
 void engine_transmit(struct engine *engine, const struct endpoint *to, const uint8_t *bytes,
 		     size_t size, uint8_t tos, bool dont_fragment);

@@ -14,17 +14,6 @@
 #include <assert.h>
 #include <string.h>
 
-static void *allocate(struct engine *engine, size_t bytes)
-{
-	return engine->config.hooks.allocate(engine->config.hooks.shell, bytes);
-}
-
-static void release(struct engine *engine, void *memory)
-{
-	if (memory)
-		engine->config.hooks.release(engine->config.hooks.shell, memory);
-}
-
 static void give_order(struct engine *engine, unsigned lane, struct lane_order *order,
 		       enum lane_order_kind kind, void *about)
 {
@@ -37,7 +26,7 @@ static void give_order(struct engine *engine, unsigned lane, struct lane_order *
 static struct lane_table *table_create(struct engine *engine, bool of_prefixes, size_t buckets)
 {
 	struct lane_table *table =
-		allocate(engine, sizeof(*table) + buckets * sizeof(table->buckets[0]));
+		engine_allocate(engine, sizeof(*table) + buckets * sizeof(table->buckets[0]));
 
 	if (table) {
 		table->of_prefixes = of_prefixes;
@@ -49,7 +38,7 @@ static struct lane_table *table_create(struct engine *engine, bool of_prefixes, 
 static struct lane *lane_create(struct engine *engine, unsigned worker)
 {
 	const struct engine_config *config = &engine->config;
-	struct lane *lane = allocate(engine, sizeof(*lane));
+	struct lane *lane = engine_allocate(engine, sizeof(*lane));
 
 	if (!lane)
 		return NULL;
@@ -61,9 +50,9 @@ static struct lane *lane_create(struct engine *engine, unsigned worker)
 	lane->spi_table = table_create(engine, false, engine->spis.bucket_count);
 	lane->prefix_table = table_create(engine, true, engine->allowed.bucket_count);
 	if (!lane->spi_table || !lane->prefix_table) {
-		release(engine, lane->spi_table);
-		release(engine, lane->prefix_table);
-		release(engine, lane);
+		engine_release(engine, lane->spi_table);
+		engine_release(engine, lane->prefix_table);
+		engine_release(engine, lane);
 		return NULL;
 	}
 	lane->spis = (struct spi_table){ (struct spi_entry **)lane->spi_table->buckets,
@@ -90,9 +79,9 @@ bool lanes_create(struct engine *engine)
 void lanes_destroy(struct engine *engine)
 {
 	for (unsigned i = 0; i < engine->lane_count; i++) {
-		release(engine, engine->lane[i]->spi_table);
-		release(engine, engine->lane[i]->prefix_table);
-		release(engine, engine->lane[i]);
+		engine_release(engine, engine->lane[i]->spi_table);
+		engine_release(engine, engine->lane[i]->prefix_table);
+		engine_release(engine, engine->lane[i]);
 	}
 	engine->lane_count = 0;
 }
@@ -121,7 +110,7 @@ static struct lane_prefixes *prefixes_create(struct engine *engine, struct lane_
 					     const struct prefix *allowed, unsigned count)
 {
 	struct lane_prefixes *prefixes =
-		allocate(engine, sizeof(*prefixes) + count * sizeof(prefixes->entry[0]));
+		engine_allocate(engine, sizeof(*prefixes) + count * sizeof(prefixes->entry[0]));
 
 	if (!prefixes)
 		return NULL;
@@ -137,8 +126,8 @@ static struct lane_prefixes *prefixes_create(struct engine *engine, struct lane_
 static void peer_release(struct engine *engine, struct peer_lanes *lanes)
 {
 	for (unsigned i = 0; i < engine->lane_count; i++)
-		release(engine, lanes->at[i]);
-	release(engine, lanes);
+		engine_release(engine, lanes->at[i]);
+	engine_release(engine, lanes);
 }
 
 bool lanes_peer_create(struct peer *peer)
@@ -148,11 +137,11 @@ bool lanes_peer_create(struct peer *peer)
 
 	if (engine->lane_count == 0)
 		return true;
-	lanes = allocate(engine, sizeof(*lanes) + engine->lane_count * sizeof(lanes->at[0]));
+	lanes = engine_allocate(engine, sizeof(*lanes) + engine->lane_count * sizeof(lanes->at[0]));
 	if (!lanes)
 		return false;
 	for (unsigned i = 0; i < engine->lane_count; i++) {
-		lanes->at[i] = allocate(engine, sizeof(*lanes->at[i]));
+		lanes->at[i] = engine_allocate(engine, sizeof(*lanes->at[i]));
 		if (!lanes->at[i]) {
 			peer_release(engine, lanes);
 			return false;
@@ -182,7 +171,7 @@ void lanes_peer_destroy(struct peer *peer)
 		lane_peer->owner = NULL;
 		give_order(engine, i, &lane_peer->ends, LANE_PEER_ENDS, lane_peer);
 	}
-	release(engine, peer->lanes);
+	engine_release(engine, peer->lanes);
 	peer->lanes = NULL;
 }
 
@@ -196,7 +185,7 @@ bool lanes_peer_own(struct peer *peer, const struct prefix *allowed, unsigned co
 		if (prefixes[i])
 			continue;
 		while (i > 0)
-			release(engine, prefixes[--i]);
+			engine_release(engine, prefixes[--i]);
 		return false;
 	}
 	for (unsigned i = 0; i < engine->lane_count; i++)
@@ -261,7 +250,7 @@ static struct lane_session *part_create(const struct session *session, unsigned 
 
 	for (unsigned i = worker; i < session->in_count; i += workers)
 		count++;
-	part = allocate(engine, sizeof(*part) + count * sizeof(part->in[0]));
+	part = engine_allocate(engine, sizeof(*part) + count * sizeof(part->in[0]));
 	if (!part)
 		return NULL;
 	part->peer = peer->lanes->at[lane];
@@ -287,7 +276,7 @@ static struct lane_session *part_create(const struct session *session, unsigned 
 static void part_release(struct engine *engine, struct lane_session *part)
 {
 	sodium_memzero(part, sizeof(*part) + part->in_count * sizeof(part->in[0]));
-	release(engine, part);
+	engine_release(engine, part);
 }
 
 bool lanes_session_begin(struct session *session)
@@ -345,12 +334,12 @@ void engine_order_done(struct engine *engine, struct lane_order *order)
 		break;
 	case LANE_PEER_ENDS:
 		peer = order->done;
-		release(engine, peer->prefixes);
-		release(engine, peer);
+		engine_release(engine, peer->prefixes);
+		engine_release(engine, peer);
 		break;
 	case LANE_PREFIXES:
 	case LANE_TABLE:
-		release(engine, order->done);
+		engine_release(engine, order->done);
 		break;
 	}
 }

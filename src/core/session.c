@@ -46,8 +46,8 @@ struct session *session_create(struct peer *peer, const uint8_t k_in[32], const 
 	struct engine *engine = peer->engine;
 	size_t out_at = sizeof(struct session) + in_count * sizeof(struct sa_in);
 	size_t lane_at = out_at + offer->spi_count * sizeof(struct sa_out);
-	struct session *s = engine->config.hooks.allocate(
-		engine->config.hooks.shell, lane_at + engine->lane_count * sizeof(s->lane[0]));
+	struct session *s =
+		engine_allocate(engine, lane_at + engine->lane_count * sizeof(s->lane[0]));
 
 	if (!s)
 		return NULL;

@@ -19,7 +19,7 @@ bool staging_prepare(struct engine *engine)
 {
 	size_t room = ENVELOPE_HEAD_BYTES + engine->config.inner_mtu + ENVELOPE_TAIL_BYTES;
 	size_t slot = (sizeof(struct staged) + room + 63) & ~(size_t)63;
-	uint8_t *memory = engine->config.hooks.allocate(engine->config.hooks.shell, SLOTS * slot);
+	uint8_t *memory = engine_allocate(engine, SLOTS * slot);
 
 	if (!memory)
 		return false;
