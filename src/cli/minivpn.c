@@ -3,9 +3,13 @@
 #include "cli/commands.h"
 #include "cli/say.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int command_help(int argc, char *argv[]);
 
@@ -48,10 +52,26 @@ static int command_help(int argc, char *argv[])
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Where one of the first three descriptors is closed, the next thing that is opened would get its number:
+ * lines of the log would go into a socket or the tun device. */
+static bool fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd >= 0 && close(fd) == 0;
+}
+
 int main(int argc, char *argv[])
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
+	if (!fill_standard_descriptors()) {
+		say("/dev/null cannot be opened: %s", strerror(errno));
+		return EXIT_FAILURE;
+	}
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
 		name = "version";
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)

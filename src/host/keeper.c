@@ -295,6 +295,14 @@ static void block_signals(struct keeper *k)
 	sigprocmask(SIG_BLOCK, &k->signals, &k->before);
 }
 
+/* Whoever read our log may end before us, and its file may become too long for the limits: lines are
+ * lost then, but the tunnel is not. */
+static void outlive_the_log(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
 /* Puts right what others have left and takes the instance's place.  One that has just been killed may
  * still be undoing what it did: it is waited for. */
 static int repair_and_claim(struct keeper *k)
@@ -371,6 +379,7 @@ int keeper_run(const struct household *household)
 
 	/* Before there is anything that a signal would leave behind. */
 	block_signals(&k);
+	outlive_the_log();
 	if (claim(&k)) {
 		look_at_foreign_firewalls(household);
 		if (!run(&k))

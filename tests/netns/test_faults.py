@@ -6,12 +6,13 @@ import os
 import random
 import re
 import signal
+import subprocess
 import time
 
 import pytest
 
-from four_machines import INNER, children, seconds_until_answered
-from lab import wait_for
+from four_machines import INNER, OUTER, children, seconds_until_answered
+from lab import program, wait_for
 
 VICTIMS = ["keeper", "steward", "network", "resolve"]
 
@@ -145,6 +146,40 @@ def test_a_second_instance_is_refused_and_does_no_harm(world, role):
     assert re.search("minivpn0 runs already .*--interface-name", done.stderr)
     assert host.snapshot() == during
     assert world.client.ping(INNER["ipv4"]).received == 3
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_whoever_reads_the_log_may_end_before_us(world, role):
+    if role == "client":
+        world.start_server()
+    host = host_of(world, role)
+    before = host.snapshot()
+    options = ["--remote", OUTER["ipv4"]] if role == "client" else []
+    ours, theirs = os.pipe()
+    daemon = subprocess.Popen(host.enter("minivpn", role, "--debug", *options, world.key), stderr=theirs,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    os.close(theirs)
+    said = b""
+    while b"up: minivpn0" not in said:
+        said += os.read(ours, 4096)
+    os.close(ours)
+    if role == "server":
+        world.start_client()
+    assert world.client.ping(INNER["ipv4"]).received == 3      # each packet is a line
+    daemon.terminate()
+    assert daemon.wait(5) == 0
+    host.assert_as_before(before)
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors_are_nobody_s_to_get(world, closed):
+    daemon = world.server.start("sh", "-c", f"exec {program('minivpn')} server --debug {world.key} {closed}")
+    world.start_client()
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    for pid in household(daemon).values():
+        for number in [2] if closed == "2>&-" else [0, 1, 2]:
+            assert os.readlink(f"/proc/{pid}/fd/{number}") == "/dev/null"
+    assert daemon.stop() == 0
 
 
 @pytest.mark.parametrize("role", ["server", "client"])
