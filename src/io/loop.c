@@ -61,9 +61,9 @@ int loop_watch(struct loop *loop, int fd, uint32_t tag)
 	return control(loop->epoll, EPOLL_CTL_ADD, fd, tag, EPOLLIN);
 }
 
-int loop_watch_writable(struct loop *loop, int fd, uint32_t tag, bool wanted)
+int loop_watch_writable(struct loop *loop, int fd, uint32_t tag)
 {
-	return control(loop->epoll, EPOLL_CTL_MOD, fd, tag, EPOLLIN | (wanted ? EPOLLOUT : 0));
+	return control(loop->epoll, EPOLL_CTL_MOD, fd, tag, EPOLLOUT);
 }
 
 void loop_forget(struct loop *loop, int fd)

@@ -69,8 +69,8 @@ void loop_close(struct loop *loop);
  */
 int loop_watch(struct loop *loop, int fd, uint32_t tag);
 
-/** loop_watch_writable() - report also when @fd can be written, or no longer */
-int loop_watch_writable(struct loop *loop, int fd, uint32_t tag, bool wanted);
+/** loop_watch_writable() - report when @fd, watched already, can be written, and no more when it can be read */
+int loop_watch_writable(struct loop *loop, int fd, uint32_t tag);
 
 /** loop_forget() - watch @fd no more; closing the last copy of a descriptor does the same */
 void loop_forget(struct loop *loop, int fd);

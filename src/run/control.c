@@ -233,7 +233,7 @@ static int send_reply(struct control *control, struct control_client *client)
 		n = send(client->fd, client->reply + client->sent, client->bytes - client->sent,
 			 MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EAGAIN)
-			return loop_watch_writable(control->loop, client->fd, control->tag, true);
+			return loop_watch_writable(control->loop, client->fd, control->tag);
 		if (n < 0)
 			return -errno;
 		client->sent += (size_t)n;
@@ -242,7 +242,7 @@ static int send_reply(struct control *control, struct control_client *client)
 		return -ESHUTDOWN;
 	/* Not at once: packets come first. */
 	r = prepare_more(control, client);
-	return r < 0 ? r : loop_watch_writable(control->loop, client->fd, control->tag, true);
+	return r < 0 ? r : loop_watch_writable(control->loop, client->fd, control->tag);
 }
 
 /* As recv(2), and keeps the descriptor that came with it; of several the first, of many none. */
@@ -318,9 +318,11 @@ static int connect_to(const char *directory, int *ret_fd)
 	if (r < 0)
 		return r;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
-	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
 		return -errno;
+	while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		if (errno != EINTR)
+			return -errno;
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
@@ -342,7 +344,22 @@ static int send_with_descriptor(int fd, const char *line, size_t size, int passe
 						   .cmsg_len = CMSG_LEN(sizeof(int)) };
 		memcpy(CMSG_DATA(&ancillary.head), &passed, sizeof(int));
 	}
-	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	while (sendmsg(fd, &message, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+/* As recv(2); a program that was stopped and goes on (Ctrl-Z) hears of it here, since there is a time limit
+ * (signal(7)). */
+static ssize_t receive_some(int fd, void *bytes, size_t room)
+{
+	ssize_t n;
+
+	do
+		n = recv(fd, bytes, room, 0);
+	while (n < 0 && errno == EINTR);
+	return n;
 }
 
 /* All that comes until the other end hangs up. */
@@ -360,7 +377,7 @@ static int receive_all(int fd, char **ret_text, size_t *ret_bytes)
 				return -ENOMEM;
 			text = larger;
 		}
-		n = recv(fd, text + bytes, room - bytes, 0);
+		n = receive_some(fd, text + bytes, room - bytes);
 		bytes += n > 0 ? (size_t)n : 0;
 	}
 	if (n < 0)

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <grp.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -352,6 +354,49 @@ static void silent_ones_do_not_keep_others_out(void **state)
 		assert_true(control.client[i].fd < 0 || control.client[i].serial > 10);
 }
 
+static void interrupted(int number)
+{
+	(void)number;
+}
+
+static void who_is_interrupted_asks_on(void **state)
+{
+	const struct itimerval often = { { 0, 500 }, { 0, 500 } };
+	json_t *reply;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		signal(SIGALRM, interrupted);
+		setitimer(ITIMER_REAL, &often, NULL);
+		_exit(control_ask(folder, "large", -1, &reply) < 0);
+	}
+	assert_int_equal(serve_until(child), 0);
+}
+
+/* Nothing more is to come from it, which can be read all the time. */
+static void a_slow_reader_that_said_all_costs_nothing(void **state)
+{
+	static const char request[] = "{\"request\": \"large\"}\n";
+	struct loop_event events[LOOP_EVENTS_MAX];
+	unsigned rounds = 0;
+	int fd = connect_raw(), n;
+
+	(void)state;
+	assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	while ((n = loop_poll(&loop, events)) > 0) {
+		assert_true(++rounds < 100);
+		for (int i = 0; i < n; i++)
+			control_serve(&control, &events[i]);
+	}
+	assert_int_equal(answered, 1);
+	close(fd);
+	assert_int_equal(loop_poll(&loop, events), 1);
+	control_serve(&control, &events[0]);
+	assert_int_equal(control.client[0].fd, -1);
+}
+
 static void nothing_running_is_told(void **state)
 {
 	json_t *reply;
@@ -372,6 +417,8 @@ int main(void)
 		WITH_CONTROL(a_descriptor_may_come_along),
 		WITH_CONTROL(nonsense_is_answered_and_bounded),
 		WITH_CONTROL(silent_ones_do_not_keep_others_out),
+		WITH_CONTROL(who_is_interrupted_asks_on),
+		WITH_CONTROL(a_slow_reader_that_said_all_costs_nothing),
 		cmocka_unit_test(nothing_running_is_told),
 	};
 
