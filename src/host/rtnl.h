@@ -19,7 +19,7 @@ int rtnl_open(int *ret_fd);
 int rtnl_watch_addresses(int *ret_fd);
 
 /**
- * rtnl_link_up() - set the MTU and bring the interface up, silent by itself
+ * rtnl_link_up() - set MTU and queue length, and bring the interface up, silent by itself
  *
  * No address of its own accord, no router solicitation, no multicast report: what comes out of a
  * tunnel is what somebody sends.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many packets at once that cannot be joined into one: the way by a ring of requests to the device.
+"""Many packets at once, sent while the process that is to take them is stopped: all of them wait, and
+arrive in order, each flow by itself.
 
-The receiving process is stopped while they are sent, so that it finds them all in its socket.
+They bear no checksum, so that nobody may join them, and each is written to the device alone.
 """
 
 import contextlib
@@ -14,9 +15,6 @@ import pytest
 from four_machines import INNER, children
 from lab import wait_for
 
-PACKETS = 300       # of all flows together; more than the ring has room for at once
-FLOWS = 6
-PAYLOAD_BYTES = 300     # in the mean
 KERNEL = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
 
 # Sends numbered datagrams without a checksum, which nobody may join, each flow's in its order.
@@ -37,9 +35,11 @@ for number in range(packets):
 RECEIVE = """
 import select, socket, sys
 flows, packets = int(sys.argv[1]), int(sys.argv[2])
+SO_RCVBUFFORCE = 33
 sockets = []
 for flow in range(flows):
     sockets.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    sockets[-1].setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
     sockets[-1].bind(("", 9000 + flow))
 print("ready", flush=True)
 seen = [[] for _ in sockets]
@@ -62,6 +62,21 @@ def rings(pid):
     return found
 
 
+def start_receiver(world, flows, packets):
+    receiver = world.web.start("/usr/bin/python3", "-c", RECEIVE, flows, packets)
+    receiver.wait_for_output("ready")
+    return receiver
+
+
+def send(world, flows, packets):
+    world.client.run("/usr/bin/python3", "-c", SEND, INNER["ipv4"], flows, packets)
+
+
+def assert_all_came(receiver, flows, packets):
+    came = receiver.wait_for_output(r"came: (.*)", timeout=15).group(1)
+    assert came == str([list(range(flow, packets, flows)) for flow in range(flows)])
+
+
 def may_use_rings():
     """Has the administrator left io_uring on?"""
     try:
@@ -78,18 +93,28 @@ def waiting_bytes(world):
 
 @pytest.mark.skipif(KERNEL < (6, 1) or not may_use_rings(),
                     reason="this kernel has no io_uring for the daemon")
-def test_a_burst_arrives_whole_and_in_order(world):
+def test_what_waited_in_the_socket_is_written_by_a_ring(world):
+    flows, packets = 6, 300     # more than the ring has room for at once
     before = world.server.snapshot()
     server, client = world.start_server(), world.start_client()
     network = children(server)["network"]
-    receiver = world.web.start("/usr/bin/python3", "-c", RECEIVE, FLOWS, PACKETS)
-    receiver.wait_for_output("ready")
+    receiver = start_receiver(world, flows, packets)
     os.kill(network, signal.SIGSTOP)
-    world.client.run("/usr/bin/python3", "-c", SEND, INNER["ipv4"], FLOWS, PACKETS)
-    wait_for(lambda: waiting_bytes(world) > PACKETS * PAYLOAD_BYTES, what="packets in the server's socket")
+    send(world, flows, packets)
+    wait_for(lambda: waiting_bytes(world) > packets * 300, what="packets in the server's socket")
     os.kill(network, signal.SIGCONT)
-    came = receiver.wait_for_output(r"came: (.*)", timeout=15).group(1)
-    assert came == str([list(range(flow, PACKETS, FLOWS)) for flow in range(FLOWS)])
+    assert_all_came(receiver, flows, packets)
     assert rings(network) == 1
     assert client.stop() == 0 and server.stop() == 0
     world.server.assert_as_before(before)
+
+
+def test_the_device_keeps_what_comes_meanwhile(world):
+    packets = 1800
+    world.start_server()
+    network = children(world.start_client())["network"]
+    receiver = start_receiver(world, 1, packets)
+    os.kill(network, signal.SIGSTOP)
+    send(world, 1, packets)
+    os.kill(network, signal.SIGCONT)
+    assert_all_came(receiver, 1, packets)
