@@ -111,9 +111,15 @@ static bool parse_invite(char *text, struct keytext *ret_key, struct complaint *
 int keyfile_parse(char *text, size_t bytes, const char *path, struct keytext *ret_key,
 		  struct keyfile_complaint *ret_complaint)
 {
+	static const char byte_order_mark[] = "\xef\xbb\xbf"; /* which some editors put first */
+	size_t mark_bytes = strlen(byte_order_mark);
 	char behind;
 	bool ok;
 
+	if (bytes >= mark_bytes && memcmp(text, byte_order_mark, mark_bytes) == 0) {
+		text += mark_bytes;
+		bytes -= mark_bytes;
+	}
 	if (bytes == 0)
 		return keyfile_refuse(ret_complaint, path, EINVAL, "is empty, expected a key");
 	behind = text[bytes];

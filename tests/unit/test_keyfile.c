@@ -125,6 +125,21 @@ static void sizes_are_bounded(void **state)
 	assert_non_null(strstr(complaint.what.text, "no line 'name"));
 }
 
+/* Some editors put a mark before a text, which they do not show. */
+static void a_byte_order_mark_is_no_part_of_it(void **state)
+{
+	struct keytext key = key_named("a", 1), again;
+	char text[3 + KEYTEXT_BYTES] = "\xef\xbb\xbf";
+
+	(void)state;
+	write_raw("marked", text, 3 + keytext_print(&key, text + 3));
+	assert_int_equal(keyfile_read(path, &again, &complaint), 0);
+	assert_memory_equal(&key, &again, sizeof(key));
+	write_raw("marked", text, 3);
+	assert_int_equal(keyfile_read(path, &again, &complaint), -EINVAL);
+	assert_non_null(strstr(complaint.what.text, "is empty"));
+}
+
 static void an_invite_is_read_from_a_pipe(void **state)
 {
 	struct keytext key = key_named("a", 1), again;
@@ -271,6 +286,7 @@ int main(void)
 		IN_FOLDER(sizes_are_bounded),
 		IN_FOLDER(a_line_is_named),
 		IN_FOLDER(folders_hold_different_keys),
+		IN_FOLDER(a_byte_order_mark_is_no_part_of_it),
 		IN_FOLDER(an_invite_is_read_from_a_pipe),
 		IN_FOLDER(what_two_of_many_have_in_common_is_found),
 		IN_FOLDER(unsafe_folders_are_refused),
