@@ -244,6 +244,17 @@ static void leave_out_ipv6(struct steps *steps)
 	steps->count = kept;
 }
 
+static int write_down(const struct arrangement *a, const struct steps *steps)
+{
+	int error = journal_write(a->state, steps);
+
+	if (error)
+		log_error("host: what is to be undone cannot be written down in %s: %s",
+			  state_directory(a->name, (char[STATE_PATH_BYTES]){ 0 }),
+			  strerror(-error));
+	return error;
+}
+
 static int write_both(struct arrangement *a, const struct steps *next)
 {
 	scoped_memory struct steps *both = malloc(sizeof(*both));
@@ -254,7 +265,7 @@ static int write_both(struct arrangement *a, const struct steps *next)
 	for (size_t i = 0; i < a->steps.count && both->count < STEPS_MAX; i++)
 		if (step_outlives_tun(&a->steps.step[i]) && !steps_find(next, &a->steps.step[i]))
 			both->step[both->count++] = a->steps.step[i];
-	return journal_write(a->state, both);
+	return write_down(a, both);
 }
 
 /* Takes the steps that are new.  @t->taken tells how far it got, if one failed. */
@@ -318,7 +329,7 @@ static int change(struct arrangement *a, const struct plan *plan, struct transit
 	undo_all_but(a, &a->steps, a->steps.count, &t->steps);
 	a->steps = t->steps;
 	a->plan = *plan;
-	return journal_write(a->state, &a->steps);
+	return write_down(a, &a->steps);
 }
 
 int arrange_apply(struct arrangement *a, const struct plan *plan, struct step *ret_failed)

@@ -40,9 +40,11 @@ static uint64_t namespace_cookie(void)
 	return cookie;
 }
 
-static bool write_all(int fd, const void *bytes, size_t count)
+static int write_all(int fd, const void *bytes, size_t count)
 {
-	return write(fd, bytes, count) == (ssize_t)count;
+	ssize_t n = write(fd, bytes, count);
+
+	return n < 0 ? -errno : n < (ssize_t)count ? -ENOSPC : 0;
 }
 
 int journal_write(int state, const struct steps *steps)
@@ -50,18 +52,19 @@ int journal_write(int state, const struct steps *steps)
 	struct journal_header header = { .step_bytes = sizeof(struct step),
 					 .namespace = namespace_cookie() };
 	scoped_fd fd = openat(state, "journal.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int error;
 
 	if (fd < 0)
 		return -errno;
 	memcpy(header.magic, magic, sizeof(magic));
 	for (size_t i = 0; i < steps->count; i++)
 		header.count += step_outlives_tun(&steps->step[i]);
-	if (!write_all(fd, &header, sizeof(header)))
-		return -EIO;
-	for (size_t i = 0; i < steps->count; i++)
-		if (step_outlives_tun(&steps->step[i]) &&
-		    !write_all(fd, &steps->step[i], sizeof(struct step)))
-			return -EIO;
+	error = write_all(fd, &header, sizeof(header));
+	for (size_t i = 0; i < steps->count && !error; i++)
+		if (step_outlives_tun(&steps->step[i]))
+			error = write_all(fd, &steps->step[i], sizeof(struct step));
+	if (error)
+		return error;
 	return renameat(state, "journal.new", state, "journal") < 0 ? -errno : 0;
 }
 

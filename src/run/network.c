@@ -342,6 +342,8 @@ static int say_arrange(const struct network *network, const struct step *failed,
 			  "with "
 			  "'minivpn-nft remove --tun %s'",
 			  network->tunnel->interface, network->tunnel->interface);
+	else if (failed->kind == STEP_NONE)
+		log_error("tunnel: cannot arrange this host: %s", strerror(-error));
 	else
 		log_error("tunnel: cannot arrange this host: %s: %s", step_print(failed, step),
 			  strerror(-error));

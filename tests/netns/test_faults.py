@@ -182,6 +182,18 @@ def test_closed_descriptors_are_nobody_s_to_get(world, closed):
     assert daemon.stop() == 0
 
 
+def test_nowhere_to_write_down_what_is_to_be_undone(world):
+    server = world.server
+    server.run("mount", "-o", "remount,size=16k", "/run")
+    server.run("dd", "if=/dev/zero", "of=/run/fill", "bs=1k", check=False)
+    before = server.snapshot()
+    daemon = server.start("minivpn", "server", world.key)
+    assert daemon.wait() == 1
+    assert re.search("what is to be undone cannot be written down in /run/minivpn/.*: No space left",
+                     daemon.output())
+    server.assert_as_before(before)
+
+
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_a_device_that_somebody_removes(world, role):
     host = host_of(world, role)
