@@ -392,5 +392,10 @@ int main(int argc, char **argv)
 	status = read_options(argc - 1, argv + 1, &job);
 	if (!status)
 		status = check_usage(verb, &job);
-	return status ? status : verb->run(&job);
+	if (!status)
+		status = verb->run(&job);
+	if (fflush(stdout) == 0)
+		return status;
+	fprintf(stderr, "minivpn-nft: standard output: %s\n", strerror(errno));
+	return EXIT_FAILED;
 }

@@ -7,6 +7,7 @@
 """
 
 import re
+import subprocess
 
 import pytest
 
@@ -46,6 +47,14 @@ def test_dry_run_is_nfts_own_language(host, extra):
     assert nft(host, "show", "--tun", "tun0").stdout == shown
     host.nft(shown)  # and once more changes nothing
     assert rules(host.nft("list ruleset")) == rules(shown)
+
+
+def test_half_a_ruleset_is_no_success(host):
+    command = ["minivpn-nft", "install", "--tun", "tun0", *SOURCES, "--dry-run"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(host.enter(*command), stdout=full, stderr=subprocess.PIPE, text=True,
+                              check=False, timeout=10)
+    assert done.returncode == 1 and "standard output: No space left" in done.stderr
 
 
 def test_install_is_idempotent_and_replaces(host):
