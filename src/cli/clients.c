@@ -177,8 +177,9 @@ static int open_folder(const struct hub *hub, struct keyfolder *ret_folder, int 
 	if (r >= 0)
 		return r;
 	lock = keyfolder_open(hub->keys, &complaint);
-	if (lock < 0 || keyfolder_read(hub->keys, ret_folder, &complaint) < 0)
-		return hub_complaint(&complaint);
+	r = lock < 0 ? lock : keyfolder_read(hub->keys, ret_folder, &complaint);
+	if (r < 0)
+		return hub_complaint(&complaint, r);
 	*ret_lock = take_fd(&lock);
 	return -1;
 }
@@ -334,10 +335,10 @@ static int fill_key(const struct wishes *wishes, const struct hub *hub,
 static int add_client(const char *path, const struct keytext *key, struct hub *hub)
 {
 	struct keyfile_complaint complaint;
-	int r = keyfile_write(path, key, &complaint) < 0 ? hub_complaint(&complaint) : 0;
+	int r = keyfile_write(path, key, &complaint);
 
-	if (r)
-		return r;
+	if (r < 0)
+		return hub_complaint(&complaint, r);
 	r = hub_reload(hub, NULL);
 	if (r)
 		unlink(path);
@@ -376,7 +377,7 @@ static int rotate_in(const char *path, struct keytext *key, const struct keytext
 		     struct hub *hub)
 {
 	struct keyfile_complaint complaint;
-	int r;
+	int r, error;
 
 	/* One that was never used is replaced; the one that is in use stays good. */
 	if (!key->has_old)
@@ -385,12 +386,14 @@ static int rotate_in(const char *path, struct keytext *key, const struct keytext
 	randombytes_buf(&key->psk, sizeof(key->psk));
 	if (!key->endpoint.port)
 		key->endpoint.port = hub->port;
-	if (keyfile_replace(path, key, &complaint) < 0)
-		return hub_complaint(&complaint);
+	r = keyfile_replace(path, key, &complaint);
+	if (r < 0)
+		return hub_complaint(&complaint, r);
 	r = hub_reload(hub, NULL);
-	if (r && keyfile_replace(path, before, &complaint) < 0)
-		return hub_complaint(&complaint);
-	return r ? r : invite_show(key, path);
+	if (r == 0)
+		return invite_show(key, path);
+	error = keyfile_replace(path, before, &complaint);
+	return error < 0 ? hub_complaint(&complaint, error) : r;
 }
 
 static int rotate(const struct wishes *wishes, struct hub *hub, const struct keyfolder *folder)

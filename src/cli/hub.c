@@ -11,12 +11,16 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-int hub_complaint(const struct keyfile_complaint *complaint)
+int hub_complaint(const struct keyfile_complaint *complaint, int error)
 {
+	static const int of_the_file[] = { EINVAL, EPERM, ELOOP, EFBIG, ENOENT, EEXIST };
 	char text[KEYFILE_COMPLAINT_BYTES];
 
 	say("%s", keyfile_complaint_print(complaint, text));
-	return EXIT_USAGE;
+	for (size_t i = 0; i < sizeof(of_the_file) / sizeof(*of_the_file); i++)
+		if (error == -of_the_file[i])
+			return EXIT_USAGE;
+	return EXIT_FAILURE;
 }
 
 /* ---- Which one ---- */
@@ -98,9 +102,11 @@ int hub_need_folder(const struct hub *hub)
 {
 	if (hub->is_folder)
 		return -1;
-	if (access(hub->keys, F_OK) < 0 && errno == EACCES) {
-		say("%s cannot be opened: %s (that is for root: run it with sudo)", hub->keys,
-		    strerror(errno));
+	if (access(hub->keys, F_OK) < 0) {
+		say("%s cannot be opened: %s%s", hub->keys, strerror(errno),
+		    errno == EACCES   ? " (that is for root: run it with sudo)"
+		    : errno == ENOENT ? " (the keys of %s were there when it started)"
+				      : "");
 		return EXIT_FAILURE;
 	}
 	say("%s serves the one key file %s; to add clients while it runs, start it with a folder "
@@ -148,7 +154,7 @@ static int strike_out(const char *path)
 		r = keyfile_replace(path, &key, &complaint);
 	}
 	sodium_munlock(&key, sizeof(key)); /* wipes too */
-	return r == 0 ? 0 : hub_complaint(&complaint);
+	return r == 0 ? 0 : hub_complaint(&complaint, r);
 }
 
 /* Old keys that are used up go out of their files: the server would take them again after a restart. */
@@ -163,8 +169,9 @@ static int tidy(struct hub *hub)
 
 	if (!hub->is_folder || json_array_size(hub->retired) == 0)
 		return 0;
-	if (keyfolder_read(hub->keys, &folder, &complaint) < 0)
-		return hub_complaint(&complaint);
+	r = keyfolder_read(hub->keys, &folder, &complaint);
+	if (r < 0)
+		return hub_complaint(&complaint, r);
 	for (i = 0; r == 0 && i < json_array_size(hub->retired); i++) {
 		name = json_string_value(json_array_get(hub->retired, i)) ?: "";
 		for (at = 0; at < folder.count && strcmp(folder.key[at].name, name) != 0;)
@@ -227,14 +234,15 @@ static int bring(const struct hub *hub, enum keybundle_texts texts, json_t **ret
 	json_t *reply;
 	int r;
 
-	if (keybundle_gather(hub->keys, texts, &bundle, &complaint) < 0)
-		return hub_complaint(&complaint);
+	r = keybundle_gather(hub->keys, texts, &bundle, &complaint);
+	if (r < 0)
+		return hub_complaint(&complaint, r);
 	r = send_bundle(hub, &bundle, &reply);
 	missing.names = r < 0 ? json_object_get(reply, "unread") : NULL;
 	if (missing.names) {
 		r = keybundle_fill(&bundle, is_missing, &missing, &complaint);
 		json_decref(reply);
-		r = r < 0 ? hub_complaint(&complaint) : send_bundle(hub, &bundle, &reply);
+		r = r < 0 ? hub_complaint(&complaint, r) : send_bundle(hub, &bundle, &reply);
 	}
 	keybundle_release(&bundle);
 	if (r < 0)

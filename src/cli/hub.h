@@ -62,7 +62,12 @@ int hub_file_of(const struct hub *hub, const struct keyfolder *folder, const cha
 
 void hub_release(struct hub *hub);
 
-/** hub_complaint() - say what is wrong with a key file; returns exit status 2 */
-int hub_complaint(const struct keyfile_complaint *complaint);
+/**
+ * hub_complaint() - say what is wrong with a key file
+ * @error: the negative errno that came with the complaint
+ *
+ * Return: the exit status, 2 if it is the file that is wrong, 1 if the machine refused
+ */
+int hub_complaint(const struct keyfile_complaint *complaint, int error);
 
 #endif

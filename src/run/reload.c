@@ -99,13 +99,24 @@ static int change_routes(struct network *network, const struct keychange *change
 
 /* ---- Taking up a bundle ---- */
 
+/* Files have any bytes in them and in their names, JSON only UTF-8. */
+static json_t *to_json(char *text)
+{
+	json_t *string = json_string(text);
+
+	for (char *c = text; !string && *c; c++)
+		if ((unsigned char)*c > '~')
+			*c = '?';
+	return string ? string : json_string(text);
+}
+
 static json_t *refuse(const struct keyfile_complaint *complaint)
 {
 	char text[KEYFILE_COMPLAINT_BYTES];
 
 	keyfile_complaint_print(complaint, text);
 	log_warning("reload: nothing is changed: %s", text);
-	return json_pack("{s:s}", "error", text);
+	return json_pack("{s:o}", "error", to_json(text));
 }
 
 /* What would make a person wonder why a client cannot be reached. */

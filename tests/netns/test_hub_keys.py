@@ -2,6 +2,7 @@
 """A server's clients come and go while it runs, and no other session notices."""
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -88,6 +89,41 @@ def test_nothing_is_half_applied(world):
     copy.unlink()
     assert "2 keys: 1 added, 0 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
     assert "0 added, 0 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
+
+
+def test_bytes_that_are_no_text_are_shown_as_well_as_can_be(world):
+    world.keygen("alice")
+    world.start()
+    for name, text, says in ((b"b.key", b"name = \xff\xfe\n", "b.key:1: name is '??', expected 1 to 63"),
+                             (b"\xff\xc3\xbc.key", b"nonsense", "???.key:1: the line is not 'name = value'"),
+                             (b"\xc3\xbc.key", b"nonsense", "ü.key:1: the line is not 'name = value'")):
+        path = os.path.join(os.fsencode(world.keys), name)
+        with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(text)
+        refused = world.server.run("minivpn", "reload", check=False)
+        assert refused.returncode == 2 and says in refused.stderr
+        os.unlink(path)
+
+
+def test_a_folder_that_is_full_or_gone(world):
+    """What the machine refuses is told as it is, and nothing is lost by it."""
+    server = world.server
+    server.run("mkdir", "/run/keys")
+    server.run("mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "tmpfs", "/run/keys")
+    server.run("minivpn-keygen", "alice", "--keys", "/run/keys", "--endpoint", SERVER)
+    server.start("minivpn", "server", "/run/keys").wait_for_output("up: minivpn0")
+    before = server.path("/run/keys/alice.key").read_text()
+    server.run("dd", "if=/dev/zero", "of=/run/keys/fill", "bs=1k", check=False)
+    for command, file in (("invite", "bob"), ("rotate", "alice")):
+        refused = server.run("minivpn", command, file, check=False)
+        assert refused.returncode == 1 and "No space left on device" in refused.stderr
+    assert server.path("/run/keys/alice.key").read_text() == before
+    server.run("umount", "-l", "/run/keys")
+    server.run("rmdir", "/run/keys")
+    refused = server.run("minivpn", "invite", "bob", check=False)
+    assert refused.returncode == 1
+    assert "/run/keys cannot be opened: No such file or directory" in refused.stderr
+    assert [p["name"] for p in world.status()["peers"]] == ["alice"]
 
 
 def test_no_session_loses_a_packet(world):
