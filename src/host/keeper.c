@@ -136,8 +136,8 @@ static int be_resolver(struct keeper *k)
 
 	begin_child(k, "minivpn-resolve", true);
 	error = sandbox_enter_number(PLAN_RESOLVER_USER);
-	/* Some containers have few users: then one that has a name. */
-	if (error == -EINVAL)
+	/* Some containers have few users, or only one: then who has a name. */
+	if (error == -EINVAL || error == -EPERM)
 		error = sandbox_enter(k->household->user);
 	if (error) {
 		log_error("resolver: cannot give up rights: %s", strerror(-error));

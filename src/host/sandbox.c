@@ -51,7 +51,7 @@ static const struct passwd *find_user(const char *user)
 
 static int become(uid_t user, gid_t group)
 {
-	if (geteuid() != 0)
+	if (geteuid() != 0 || (user == geteuid() && group == getegid()))
 		return 0;
 	if (setgroups(0, NULL) < 0 || setresgid(group, group, group) < 0 ||
 	    setresuid(user, user, user) < 0)

@@ -25,9 +25,10 @@ int sandbox_memory(void);
  *
  * For who reads what comes from the network: an unprivileged user without groups, no capability and
  * none to be had by executing something, not to be looked at by others of that user.  Descriptors that
- * are open stay open.  Also asks for SIGTERM should the process that forked this one die.
+ * are open stay open.  root as @user is for containers that may not change it: root's files are in reach
+ * then.  Also asks for SIGTERM should the process that forked this one die.
  *
- * Return: 0; -ENOENT if there is no such user; or negative errno
+ * Return: 0; -ENOENT if there is no such user; -EPERM if it may not be changed to; or negative errno
  */
 int sandbox_enter(const char *user);
 

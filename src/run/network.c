@@ -196,6 +196,10 @@ static int give_up_rights(const struct tunnel *tunnel)
 
 	if (error == -ENOENT)
 		log_error("tunnel: there is no user '%s' to run as: see --user", tunnel->user);
+	else if (error == -EPERM)
+		log_error("tunnel: may not run as another user: it takes CAP_SETUID and CAP_SETGID "
+			  "(of a container: --cap-add=SETUID --cap-add=SETGID); with '--user root' "
+			  "it stays root, without capabilities but with root's files");
 	else if (error)
 		log_error("tunnel: cannot give up rights: %s", strerror(-error));
 	return error;

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from four_machines import INNER, OUTER
+from four_machines import INNER, OUTER, children
 from lab import wait_for
 
 
@@ -69,6 +69,29 @@ def test_with_no_other_right_than_to_administer_the_network_and_to_change_user(w
     before_end = time.monotonic()
     daemon.stop()
     assert time.monotonic() - before_end < 2 and not world.client.pids()
+
+
+def test_without_the_right_to_change_user(world):
+    before = world.client.snapshot()
+
+    def start(*options):
+        return world.client.start("setpriv", "--bounding-set=-setuid,-setgid", "--inh-caps=-all",
+                                  *world.client.enter("minivpn", "client", *options, world.key)[4:])
+
+    world.start_server()
+    daemon = start()
+    assert daemon.wait() == 1
+    assert "CAP_SETUID" in daemon.output() and "--user root" in daemon.output()
+    world.client.assert_as_before(before)
+
+    daemon = start("--user", "root")
+    daemon.wait_for_output("up: minivpn0")
+    for address in INNER.values():
+        assert world.client.ping(address).received == 3
+    status = open(f"/proc/{children(daemon)['network']}/status", encoding="ascii").read()
+    assert re.findall(r"^Cap(?:Prm|Eff|Bnd|Amb):\s+(\w+)$", status, re.M) == ["0" * 16] * 4
+    assert daemon.stop() == 0
+    world.client.assert_as_before(before)
 
 
 def test_as_an_ordinary_user(world):
