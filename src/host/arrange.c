@@ -355,6 +355,60 @@ int arrange_refresh(struct arrangement *a)
 	return arrange_apply(a, &plan, &failed);
 }
 
+/* Of the rules of a family the one that asks our own table speaks for all: the others may be another
+ * instance's, and whoever takes rules away (systemd-networkd when it starts, for one) takes all. */
+static bool lacks_rules(const struct arrangement *a, bool ipv6)
+{
+	for (size_t i = 0; i < a->steps.count; i++) {
+		const struct step *step = &a->steps.step[i];
+		bool found;
+
+		if (step->kind == STEP_RULE && step_is_ipv6(step) == ipv6 &&
+		    step->rule.priority == STEP_PRIORITY_TUNNEL)
+			return rtnl_has_rule(a->rtnl, &step->rule, &found) == 0 && !found;
+	}
+	return false;
+}
+
+/* Return: 0 if it was put back, -EEXIST if it is there or of the kinds that nobody takes away. */
+static int put_back(const struct arrangement *a, const struct step *step, bool was_up,
+		    const bool lacking[2])
+{
+	switch ((enum step_kind)step->kind) {
+	case STEP_LINK:
+		return was_up ? -EEXIST : rtnl_link_up(a->rtnl, step->interface, step->mtu);
+	case STEP_ADDRESS:
+		return rtnl_address(a->rtnl, true, step->interface, &step->address);
+	case STEP_ROUTE:
+		return rtnl_route(a->rtnl, true, step->interface, &step->route);
+	case STEP_RULE:
+		return lacking[step_is_ipv6(step)] ? rtnl_rule(a->rtnl, true, &step->rule)
+						   : -EEXIST;
+	case STEP_FIREWALL:
+	case STEP_SYSCTL:
+	case STEP_NONE:
+	case STEP_KIND_COUNT:
+		break;
+	}
+	return -EEXIST;
+}
+
+int arrange_restore(struct arrangement *a)
+{
+	const bool lacking[2] = { lacks_rules(a, false), lacks_rules(a, true) };
+	int restored = 0, error;
+	bool was_up;
+
+	if (a->steps.count == 0)
+		return 0;
+	error = rtnl_link_is_up(a->rtnl, a->name, &was_up);
+	for (size_t i = 0; i < a->steps.count && (!error || error == -EEXIST); i++) {
+		error = put_back(a, &a->steps.step[i], was_up, lacking);
+		restored += !error;
+	}
+	return error && error != -EEXIST ? error : restored;
+}
+
 void arrange_undo(struct arrangement *a)
 {
 	static const struct steps nothing;

@@ -47,6 +47,16 @@ int arrange_apply(struct arrangement *a, const struct plan *plan, struct step *r
 /** arrange_refresh() - the host's own addresses may have changed: adapt the rules to them */
 int arrange_refresh(struct arrangement *a);
 
+/**
+ * arrange_restore() - put back what somebody else has taken away
+ *
+ * The interface was set down, its addresses or routes removed, the policy rules flushed: what was to go into
+ * the tunnel would leave beside it.  What is there is left as it is.
+ *
+ * Return: how many steps were taken anew, 0 if nothing was missing; or negative errno
+ */
+int arrange_restore(struct arrangement *a);
+
 /** arrange_undo() - undo it all, backwards, whatever goes wrong; close the sockets */
 void arrange_undo(struct arrangement *a);
 

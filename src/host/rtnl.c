@@ -46,9 +46,14 @@ int rtnl_open(int *ret_fd)
 	return open_socket(0, 0, ret_fd);
 }
 
-int rtnl_watch_addresses(int *ret_fd)
+int rtnl_watch(int *ret_fd)
 {
-	return open_socket(RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, SOCK_NONBLOCK, ret_fd);
+	const unsigned rules_ipv6 = 1u << (RTNLGRP_IPV6_RULE - 1); /* has no name of the kind */
+
+	return open_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+				   RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE |
+				   rules_ipv6,
+			   SOCK_NONBLOCK, ret_fd);
 }
 
 /* Throws away what an answer that was given up still holds, lest the next request take it for its own. */
@@ -295,6 +300,71 @@ static int find_rule_of_ours(const struct nlmsghdr *message, void *context)
 	return MNL_CB_OK;
 }
 
+/* A rule that is looked for. */
+struct wanted_rule {
+	const struct step_rule *rule;
+	bool found;
+};
+
+static int compare_rule(const struct nlmsghdr *message, void *context)
+{
+	const struct nlattr *attribute[FRA_PROTOCOL + 1] = { NULL };
+	struct wanted_rule *wanted = context;
+
+	collect(message, sizeof(struct fib_rule_hdr), FRA_PROTOCOL, attribute);
+	wanted->found |= attribute[FRA_PROTOCOL] && attribute[FRA_PRIORITY] &&
+			 attribute[FRA_TABLE] &&
+			 mnl_attr_get_u8(attribute[FRA_PROTOCOL]) == STEP_PROTOCOL &&
+			 mnl_attr_get_u32(attribute[FRA_PRIORITY]) == wanted->rule->priority &&
+			 mnl_attr_get_u32(attribute[FRA_TABLE]) == wanted->rule->table;
+	return MNL_CB_OK;
+}
+
+int rtnl_has_rule(int fd, const struct step_rule *rule, bool *ret_found)
+{
+	struct wanted_rule wanted = { .rule = rule };
+	struct nlmsghdr *request = begin(request_room(), RTM_GETRULE, NLM_F_REQUEST | NLM_F_DUMP);
+	struct fib_rule_hdr *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+	int error;
+
+	body->family = rule->family == 4 ? AF_INET : AF_INET6;
+	error = talk(fd, request, compare_rule, &wanted);
+	*ret_found = wanted.found;
+	return error;
+}
+
+/* Of routes there may be thousands that come and go, and none of them ours. */
+static bool concerns(const struct nlmsghdr *message, uint32_t index)
+{
+	const struct nlattr *attribute[RTA_OIF + 1] = { NULL };
+
+	if (message->nlmsg_type == RTM_NEWROUTE)
+		return false;
+	if (message->nlmsg_type != RTM_DELROUTE)
+		return true;
+	collect(message, sizeof(struct rtmsg), RTA_OIF, attribute);
+	return attribute[RTA_OIF] && mnl_attr_get_u32(attribute[RTA_OIF]) == index;
+}
+
+bool rtnl_watch_read(int fd, const char *interface)
+{
+	_Alignas(struct nlmsghdr) char room[ANSWER_BYTES];
+	uint32_t index = 0;
+	bool any = false;
+	ssize_t n;
+
+	index_of(interface, &index);
+	while ((n = recv(fd, room, sizeof(room), 0)) > 0) {
+		const struct nlmsghdr *message = (const void *)room;
+		int left = (int)n;
+
+		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+			any |= concerns(message, index);
+	}
+	/* Otherwise there was so much that some of it was lost. */
+	return any || errno != EAGAIN;
+}
+
 static int clear_one_rule(int fd, uint8_t family, bool *ret_found)
 {
 	struct found_rule rule = { .found = false };
@@ -365,6 +435,30 @@ static int mtu_of_link(int fd, const char *interface, uint32_t *ret_mtu)
 		return error;
 	link->ifi_index = (int)index;
 	return talk(fd, request, link_mtu, ret_mtu);
+}
+
+static int link_flags(const struct nlmsghdr *message, void *context)
+{
+	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+
+	*(unsigned *)context = link->ifi_flags;
+	return MNL_CB_OK;
+}
+
+int rtnl_link_is_up(int fd, const char *interface, bool *ret_up)
+{
+	struct nlmsghdr *request = begin(request_room(), RTM_GETLINK, NLM_F_REQUEST | NLM_F_ACK);
+	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
+	unsigned flags = 0;
+	uint32_t index;
+	int error = index_of(interface, &index);
+
+	if (error)
+		return error;
+	link->ifi_index = (int)index;
+	error = talk(fd, request, link_flags, &flags);
+	*ret_up = flags & IFF_UP;
+	return error;
 }
 
 static int take_route_answer(const struct nlmsghdr *message, void *context)

@@ -12,11 +12,16 @@
 /** rtnl_open() - a socket for the functions below; close() ends it */
 int rtnl_open(int *ret_fd);
 
+/** rtnl_watch() - a non-blocking socket that hears of addresses, interfaces, routes and policy rules */
+int rtnl_watch(int *ret_fd);
+
 /**
- * rtnl_watch_addresses() - a socket that becomes readable when an address comes or goes
- * @ret_fd: non-blocking; what is read from it need not be looked at
+ * rtnl_watch_read() - read all that a socket of rtnl_watch() has heard
+ *
+ * Return: may any of it concern an instance: an address, an interface, a policy rule, or a route into
+ * @interface that has gone?
  */
-int rtnl_watch_addresses(int *ret_fd);
+bool rtnl_watch_read(int fd, const char *interface);
 
 /**
  * rtnl_link_up() - set MTU and queue length, and bring the interface up, silent by itself
@@ -25,6 +30,9 @@ int rtnl_watch_addresses(int *ret_fd);
  * tunnel is what somebody sends.
  */
 int rtnl_link_up(int fd, const char *interface, uint16_t mtu);
+
+/** rtnl_link_is_up() - has nobody set it down? */
+int rtnl_link_is_up(int fd, const char *interface, bool *ret_up);
 
 /** rtnl_address() - add or remove an address; usable at once, without duplicate detection */
 int rtnl_address(int fd, bool add, const char *interface, const struct prefix *address);
@@ -38,6 +46,9 @@ int rtnl_route(int fd, bool add, const char *interface, const struct step_route 
 
 /** rtnl_rule() - add or remove a policy rule; there may be several that are equal, one goes a call */
 int rtnl_rule(int fd, bool add, const struct step_rule *rule);
+
+/** rtnl_has_rule() - is there a rule of ours of this family and priority that asks this table? */
+int rtnl_has_rule(int fd, const struct step_rule *rule, bool *ret_found);
 
 /**
  * rtnl_clear_rules() - remove every policy rule with our routing protocol number, in both families

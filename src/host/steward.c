@@ -21,13 +21,17 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 enum {
 	/* With the keeper gone the network process gets SIGTERM and this long to say good-bye. */
 	FAREWELL_MS = 500,
 };
+
+#define TAKEN_AWAY_INTERVAL_NS (30 * NS_PER_S)
 
 enum phase {
 	PHASE_IDLE,    /* nothing has been done to the host */
@@ -40,12 +44,17 @@ enum phase {
  * @limits:      how far it may go
  * @phase:       decides which requests are permitted
  * @arrangement: what is in force
+ * @routes:      of peers, @route_count of them: they are not in the plan, and go with the device
+ * @taken_away:  how often it is told that somebody undoes what we do
  */
 struct stewardship {
 	int line;
 	const struct limits *limits;
 	enum phase phase;
 	struct arrangement arrangement;
+	struct prefix *routes;
+	size_t route_count;
+	struct log_rate taken_away;
 };
 
 /* --- the requests ----------------------------------------------------------------------------- */
@@ -81,6 +90,28 @@ static const char *endpoint(struct stewardship *s, const struct request *request
 	return NULL;
 }
 
+static bool remember_route(struct stewardship *s, const struct prefix *network)
+{
+	struct prefix *routes = reallocarray(s->routes, s->route_count + 1, sizeof(*routes));
+
+	if (!routes)
+		return false;
+	s->routes = routes;
+	routes[s->route_count++] = *network;
+	return true;
+}
+
+static void forget_route(struct stewardship *s, const struct prefix *network)
+{
+	for (size_t i = s->route_count; i-- > 0;) {
+		if (s->routes[i].length != network->length ||
+		    !address_equal(&s->routes[i].address, &network->address))
+			continue;
+		s->routes[i] = s->routes[--s->route_count];
+		return;
+	}
+}
+
 /* Routes of peers are not in the plan: there may be thousands, and all of them go with the device. */
 static const char *change_route(struct stewardship *s, const struct request *request, bool add,
 				struct reply *reply)
@@ -92,7 +123,13 @@ static const char *change_route(struct stewardship *s, const struct request *req
 	route.network = prefix_network(&route.network);
 	if (!limits_permit_route(s->limits, &route.network))
 		return "a route to other networks";
+	if (add && !remember_route(s, &route.network)) {
+		reply->error = -ENOMEM;
+		return NULL;
+	}
 	reply->error = rtnl_route(s->arrangement.rtnl, add, s->limits->interface, &route);
+	if (!add || reply->error)
+		forget_route(s, &route.network);
 	return NULL;
 }
 
@@ -227,14 +264,6 @@ static enum outcome serve(struct stewardship *s)
 
 /* --- the life --------------------------------------------------------------------------------- */
 
-static void discard_events(int fd)
-{
-	char event[64];
-
-	while (recv(fd, event, sizeof(event), MSG_TRUNC) > 0)
-		;
-}
-
 static void refresh(struct stewardship *s)
 {
 	int error = arrange_refresh(&s->arrangement);
@@ -245,6 +274,42 @@ static void refresh(struct stewardship *s)
 			    strerror(-error));
 }
 
+static void restore_routes(const struct stewardship *s)
+{
+	struct step_route route = { .table = STEP_TABLE_MAIN };
+
+	for (size_t i = 0; i < s->route_count; i++) {
+		route.network = s->routes[i];
+		rtnl_route(s->arrangement.rtnl, true, s->limits->interface, &route);
+	}
+}
+
+static struct instant boot_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (struct instant){ t.tv_sec * NS_PER_S + t.tv_nsec };
+}
+
+static void restore(struct stewardship *s)
+{
+	struct instant now = boot_clock();
+	int restored = arrange_restore(&s->arrangement);
+
+	if (restored > 0)
+		restore_routes(s);
+	if (restored > 0)
+		log_rated(&s->taken_away, now, LOG_WARNING,
+			  "host: somebody has taken away what leads into %s (addresses, routes or "
+			  "policy rules, or the interface was set down): it is put back",
+			  s->limits->interface);
+	else if (restored < 0 && restored != -ENODEV)
+		log_rated(&s->taken_away, now, LOG_WARNING,
+			  "host: what somebody has taken away of %s cannot be put back: %s",
+			  s->limits->interface, strerror(-restored));
+}
+
 static void wait_for_farewell(int line)
 {
 	struct pollfd end = { .fd = line, .events = 0 }; /* POLLHUP comes unasked */
@@ -253,11 +318,11 @@ static void wait_for_farewell(int line)
 		;
 }
 
-static enum outcome live(struct stewardship *s, int lifeline, int addresses)
+static enum outcome live(struct stewardship *s, int lifeline, int changes)
 {
 	struct pollfd waiting[] = { { .fd = s->line, .events = POLLIN },
 				    { .fd = lifeline, .events = 0 },
-				    { .fd = addresses, .events = POLLIN } };
+				    { .fd = changes, .events = POLLIN } };
 
 	for (;;) {
 		if (poll(waiting, sizeof(waiting) / sizeof(*waiting), -1) < 0) {
@@ -276,28 +341,34 @@ static enum outcome live(struct stewardship *s, int lifeline, int addresses)
 			return OUTCOME_END;
 		}
 		if (waiting[2].revents) {
-			discard_events(addresses);
+			if (!rtnl_watch_read(changes, s->limits->interface))
+				continue;
 			refresh(s);
+			restore(s);
 		}
 	}
 }
 
 int steward_main(int fd, int lifeline, int state, const struct limits *limits)
 {
-	struct stewardship s = { .line = fd, .limits = limits, .phase = PHASE_IDLE };
-	scoped_fd addresses = -1;
+	struct stewardship s = { .line = fd,
+				 .limits = limits,
+				 .phase = PHASE_IDLE,
+				 .taken_away.interval_ns = TAKEN_AWAY_INTERVAL_NS };
+	scoped_fd changes = -1;
 	enum outcome outcome;
 	int error = arrange_open(&s.arrangement, limits->interface, state);
 
 	if (!error)
-		error = rtnl_watch_addresses(&addresses);
+		error = rtnl_watch(&changes);
 	if (!error)
 		error = sandbox_keep_network_rights();
 	if (error) {
 		log_error("steward: cannot start: %s", strerror(-error));
 		return 1;
 	}
-	outcome = live(&s, lifeline, addresses);
+	outcome = live(&s, lifeline, changes);
 	arrange_undo(&s.arrangement);
+	free(s.routes);
 	return outcome == OUTCOME_BETRAYAL;
 }

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from four_machines import INNER, OUTER, children, seconds_until_answered
+from four_machines import INNER, KEY, OUTER, children, seconds_until_answered
 from lab import program, wait_for
 
 VICTIMS = ["keeper", "steward", "network", "resolve"]
@@ -205,6 +205,59 @@ def test_a_device_that_somebody_removes(world, role):
     assert daemon.wait(2) == 1
     assert "interface minivpn0 is gone: somebody has removed it" in daemon.output()
     host.assert_as_before(before)
+
+
+def flush_table(client):
+    table = re.search(r"default dev minivpn0 table (\d+)", client.ip("route", "show", "table", "all"))[1]
+    client.ip("route", "flush", "table", table)
+
+
+def flush_rules(client):
+    """As systemd-networkd does when it starts: all rules that it does not know."""
+    for family in ("-4", "-6"):
+        client.ip(family, "rule", "flush")
+        client.ip(family, "rule", "add", "pref", "32766", "lookup", "main")
+    client.ip("-4", "rule", "add", "pref", "32767", "lookup", "default")
+
+
+@pytest.mark.parametrize("take_away", [
+    lambda client: client.ip("link", "set", "minivpn0", "down"),
+    lambda client: client.ip("address", "flush", "dev", "minivpn0"),
+    flush_table,
+    flush_rules,
+], ids=["down", "addresses", "routes", "rules"])
+def test_what_leads_into_a_full_tunnel_is_put_back(world, take_away):
+    """Otherwise everything would leave beside it while it says that it is up."""
+    world.start_server()
+    before = world.client.snapshot()
+    client = world.start_client()
+    during = {part: world.client.snapshot()[part] for part in ("rules", "routes", "addresses")}
+    take_away(world.client)
+    client.wait_for_output("is put back")
+    wait_for(lambda: {part: world.client.snapshot()[part] for part in during} == during, 5,
+             "all to be as it was")
+    for address in INNER.values():
+        assert world.client.ping(address).received == 3
+    assert client.stop() == 0
+    world.client.assert_as_before(before)
+
+
+def test_networks_behind_clients_survive_a_server_s_interface_set_down(world):
+    key = world.new_key("office", *KEY)
+    with open(key, "a") as file:
+        file.write("networks = 192.168.7.0/24, fd07::/64\n")
+    before = world.server.snapshot()
+    server = world.start_server(key=key)
+    during = {part: world.server.snapshot()[part] for part in ("routes", "addresses")}
+    assert "192.168.7.0/24 dev minivpn0" in "".join(during["routes"])
+    world.server.ip("link", "set", "minivpn0", "down")
+    server.wait_for_output("is put back")
+    wait_for(lambda: {part: world.server.snapshot()[part] for part in during} == during, 5,
+             "all to be as it was")
+    world.start_client(key=key)
+    assert world.client.ping(INNER["ipv4"]).received == 3
+    assert server.stop() == 0
+    world.server.assert_as_before(before)
 
 
 def test_a_firewall_that_somebody_flushes(world):
