@@ -23,13 +23,24 @@ def program(build, name):
 
 
 def make():
-    """Bring all builds up to date; what they print is shown only if they fail."""
-    for name, options in OPTIONS.items():
-        folder = BUILDS / name
-        if not (folder / "build.ninja").exists():
-            _run("meson", "setup", folder, SOURCE, "-Dman=disabled", *options)
-        wanted = [f"{_FOLDERS[one]}/{one}" for one in _FOLDERS]
-        _run("ninja", "-C", folder, *wanted)
+    """Bring all builds up to date, and install what that takes; what is printed is shown only if
+    something fails."""
+    for name in OPTIONS:
+        _make(name, [f"{_FOLDERS[one]}/{one}" for one in _FOLDERS])
+
+
+def make_whole():
+    """The same for everything in the ordinary build; returns its folder."""
+    return _make("ordinary", [])
+
+
+def _make(name, wanted):
+    folder = BUILDS / name
+    subprocess.run([SOURCE / "tools/dev/install-packages", "benchmark"], check=True)
+    if not (folder / "build.ninja").exists():
+        _run("meson", "setup", folder, SOURCE, "-Dman=disabled", *OPTIONS[name])
+    _run("ninja", "-C", folder, *wanted)
+    return folder
 
 
 def _run(*command):
