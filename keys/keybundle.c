@@ -11,21 +11,30 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
-static const char first_line[] = "minivpn keys 2\n";
+static const char first_line[] = "minivpn keys 3\n";
 
 /**
  * struct keybundle_head - what stands before a file
  * @name_bytes: with NUL
- * @bytes:      of the text; NO_TEXT if there is none
+ * @shared:     as in struct keybundle_file
+ * @bytes:      of the text; NO_TEXT if there is none, NO_FILE if there is no file
  */
 struct keybundle_head {
 	struct keystamp stamp;
-	uint32_t name_bytes;
+	uint16_t name_bytes;
+	uint16_t shared;
 	uint32_t bytes;
 };
 
-enum { NO_TEXT = KEYFILE_BYTES_MAX + 1 };
+enum {
+	NO_TEXT = KEYFILE_BYTES_MAX + 1,
+	NO_FILE,
+
+	START_BYTES = sizeof(first_line) - 1 + sizeof(struct keybundle_kind),
+	USUAL_BYTES = sizeof(struct keybundle_head) + 32, /* of a file without its text */
+};
 
 /* ---- Stamps ---- */
 
@@ -101,16 +110,20 @@ static bool begin(struct keybundle *bundle, const char *path)
 {
 	*bundle = (struct keybundle){ 0 };
 	snprintf(bundle->path, sizeof(bundle->path), "%s", path);
-	if (!make_room(bundle, sizeof(first_line)))
+	if (!make_room(bundle, START_BYTES))
 		return false;
 	put(bundle, first_line, sizeof(first_line) - 1);
+	put(bundle, &bundle->kind,
+	    sizeof(bundle->kind)); /* keybundle_send() puts in what it is by then */
 	return true;
 }
 
 /* Head and name; the text is to follow.  Returns where the head's length stands, or 0 without memory. */
-static size_t add_head(struct keybundle *bundle, const char *name, const struct keystamp *stamp)
+static size_t add_head(struct keybundle *bundle, const struct keybundle_file *file)
 {
-	struct keybundle_head head = { *stamp, (uint32_t)strlen(name) + 1, NO_TEXT };
+	struct keybundle_head head = { file->stamp, (uint16_t)(strlen(file->name) + 1),
+				       file->shared, file->gone ? NO_FILE : NO_TEXT };
+	const char *name = file->name;
 	size_t at;
 
 	if (!make_room(bundle, sizeof(head) + head.name_bytes))
@@ -145,10 +158,10 @@ static int add_text(struct keybundle *bundle, int fd, size_t length_at, const ch
 	return 0;
 }
 
-static int add(struct keybundle *bundle, int fd, const char *name, const struct keystamp *stamp,
+static int add(struct keybundle *bundle, int fd, const struct keybundle_file *file,
 	       const char *path, struct keyfile_complaint *ret_complaint)
 {
-	size_t length_at = add_head(bundle, name, stamp);
+	size_t length_at = add_head(bundle, file);
 
 	return length_at > 0 ? add_text(bundle, fd, length_at, path, ret_complaint)
 			     : out_of_memory(path, ret_complaint);
@@ -165,21 +178,44 @@ struct gathering {
 	enum keybundle_texts texts;
 };
 
+/* As fstatat(2), or with a @name of "" as fstat(2); and has the file another name? */
+static int examine(int folder, const char *name, struct stat *ret_stat, bool *ret_shared)
+{
+	struct statx x;
+
+	if (statx(folder, name, AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH),
+		  STATX_BASIC_STATS, &x) < 0)
+		return -errno;
+	*ret_stat = (struct stat){
+		.st_dev = makedev(x.stx_dev_major, x.stx_dev_minor),
+		.st_ino = x.stx_ino,
+		.st_mode = x.stx_mode,
+		.st_uid = x.stx_uid,
+		.st_size = (off_t)x.stx_size,
+		.st_mtim = { x.stx_mtime.tv_sec, x.stx_mtime.tv_nsec },
+		.st_ctim = { x.stx_ctime.tv_sec, x.stx_ctime.tv_nsec },
+	};
+	*ret_shared = x.stx_nlink != 1 || (x.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+	return 0;
+}
+
 /* The stamp is that of the file that is read, taken before it is: what is written meanwhile shows. */
 static int read_entry(const struct gathering *g, const char *name, const char *path,
 		      struct keyfile_complaint *ret_complaint)
 {
 	scoped_fd fd = keyfile_open(g->folder, name, path, ret_complaint);
-	struct keystamp stamp;
+	struct keybundle_file file = { .name = name };
 	struct stat s;
+	int r;
 
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &s) < 0)
-		return keyfile_refuse(ret_complaint, path, errno, "cannot be examined: %s",
-				      strerror(errno));
-	stamp = keystamp_of(&s, &g->now);
-	return add(g->bundle, fd, name, &stamp, path, ret_complaint);
+	r = examine(fd, "", &s, &file.shared);
+	if (r < 0)
+		return keyfile_refuse(ret_complaint, path, -r, "cannot be examined: %s",
+				      strerror(-r));
+	file.stamp = keystamp_of(&s, &g->now);
+	return add(g->bundle, fd, &file, path, ret_complaint);
 }
 
 static char *path_of(const struct gathering *g, const char *name, char ret_path[PATH_MAX])
@@ -192,24 +228,25 @@ static char *path_of(const struct gathering *g, const char *name, char ret_path[
 static int add_entry(const struct gathering *g, const char *name,
 		     struct keyfile_complaint *ret_complaint)
 {
-	struct keystamp stamp = { 0 };
+	struct keybundle_file file = { .name = name };
 	char path[PATH_MAX];
 	struct stat s;
 	int r;
 
 	path_of(g, name, path);
 	if (g->texts == KEYBUNDLE_YOUNG) {
-		if (fstatat(g->folder, name, &s, AT_SYMLINK_NOFOLLOW) < 0)
-			return keyfile_refuse(ret_complaint, path, errno, "cannot be examined: %s",
-					      strerror(errno));
+		r = examine(g->folder, name, &s, &file.shared);
+		if (r < 0)
+			return keyfile_refuse(ret_complaint, path, -r, "cannot be examined: %s",
+					      strerror(-r));
 		r = keyfile_check(&s, path, ret_complaint);
 		if (r < 0)
 			return r;
-		stamp = keystamp_of(&s, &g->now);
+		file.stamp = keystamp_of(&s, &g->now);
 	}
-	if (!is_known(&stamp))
+	if (!is_known(&file.stamp))
 		return read_entry(g, name, path, ret_complaint);
-	return add_head(g->bundle, name, &stamp) > 0 ? 0 : out_of_memory(path, ret_complaint);
+	return add_head(g->bundle, &file) > 0 ? 0 : out_of_memory(path, ret_complaint);
 }
 
 static int add_folder(const struct gathering *g, struct keyfile_complaint *ret_complaint)
@@ -220,6 +257,8 @@ static int add_folder(const struct gathering *g, struct keyfile_complaint *ret_c
 
 	if (entries < 0)
 		return entries;
+	if (!make_room(g->bundle, (size_t)entries * USUAL_BYTES))
+		r = out_of_memory(path, ret_complaint);
 	for (int i = 0; i < entries; i++) {
 		if (r == 0)
 			r = add_entry(g, entry[i]->d_name, ret_complaint);
@@ -234,11 +273,9 @@ static int add_file(struct keybundle *bundle, struct keyfile_complaint *ret_comp
 {
 	const char *slash = strrchr(bundle->path, '/');
 	scoped_fd fd = keyfile_open(AT_FDCWD, bundle->path, bundle->path, ret_complaint);
+	struct keybundle_file file = { .name = slash ? slash + 1 : bundle->path };
 
-	if (fd < 0)
-		return fd;
-	return add(bundle, fd, slash ? slash + 1 : bundle->path, &(struct keystamp){ 0 },
-		   bundle->path, ret_complaint);
+	return fd < 0 ? fd : add(bundle, fd, &file, bundle->path, ret_complaint);
 }
 
 int keybundle_gather(const char *path, enum keybundle_texts texts, struct keybundle *ret_bundle,
@@ -260,6 +297,44 @@ int keybundle_gather(const char *path, enum keybundle_texts texts, struct keybun
 	return r;
 }
 
+static int add_named(const struct gathering *g, const char *name,
+		     struct keyfile_complaint *ret_complaint)
+{
+	struct keybundle_file gone = { .name = name, .gone = true };
+	char path[PATH_MAX];
+	int r = read_entry(g, name, path_of(g, name, path), ret_complaint);
+
+	if (r != -ENOENT)
+		return r;
+	return add_head(g->bundle, &gone) > 0 ? 0 : out_of_memory(path, ret_complaint);
+}
+
+int keybundle_gather_part(const char *path, const char *const *name, size_t count,
+			  struct keybundle *ret_bundle, struct keyfile_complaint *ret_complaint)
+{
+	scoped_fd folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct keybundle bundle;
+	struct gathering g = { .bundle = &bundle, .folder = folder };
+	int r = keyfolder_check(path, ret_complaint);
+
+	if (r < 0)
+		return r;
+	if (folder < 0)
+		return keyfile_refuse(ret_complaint, path, errno, "cannot be read: %s",
+				      strerror(errno));
+	if (!begin(&bundle, path))
+		return out_of_memory(path, ret_complaint);
+	bundle.kind.is_part = true;
+	clock_gettime(CLOCK_REALTIME, &g.now);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = add_named(&g, name[i], ret_complaint);
+	if (r < 0)
+		keybundle_release(&bundle);
+	else
+		*ret_bundle = bundle;
+	return r;
+}
+
 static int copy_or_read(const struct gathering *g, const struct keybundle_file *file, bool wanted,
 			struct keyfile_complaint *ret_complaint)
 {
@@ -269,7 +344,7 @@ static int copy_or_read(const struct gathering *g, const struct keybundle_file *
 
 	if (wanted && !file->text)
 		return read_entry(g, file->name, path_of(g, file->name, path), ret_complaint);
-	length_at = add_head(g->bundle, file->name, &file->stamp);
+	length_at = add_head(g->bundle, file);
 	if (length_at == 0 || !make_room(g->bundle, bytes))
 		return out_of_memory(g->bundle->path, ret_complaint);
 	if (file->text) {
@@ -294,6 +369,7 @@ int keybundle_fill(struct keybundle *bundle, bool (*wanted)(void *context, const
 				      strerror(errno));
 	if (!begin(&filled, bundle->path))
 		return out_of_memory(bundle->path, ret_complaint);
+	filled.kind = bundle->kind;
 	clock_gettime(CLOCK_REALTIME, &g.now);
 	while (r == 0 && keybundle_next(bundle, &cursor, &file) > 0)
 		r = copy_or_read(&g, &file, wanted(context, file.name), ret_complaint);
@@ -311,7 +387,7 @@ int keybundle_gather_from(int fd, const char *name, struct keybundle *ret_bundle
 
 	if (!begin(&bundle, name))
 		return out_of_memory(name, ret_complaint);
-	r = add(&bundle, fd, name, &(struct keystamp){ 0 }, name, ret_complaint);
+	r = add(&bundle, fd, &(struct keybundle_file){ .name = name }, name, ret_complaint);
 	if (r < 0)
 		keybundle_release(&bundle);
 	else
@@ -327,7 +403,7 @@ void keybundle_release(struct keybundle *bundle)
 
 /* ---- From process to process ---- */
 
-int keybundle_send(const struct keybundle *bundle)
+int keybundle_send(struct keybundle *bundle)
 {
 	scoped_fd fd = memfd_create("minivpn-keys", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	size_t sent = 0;
@@ -335,6 +411,7 @@ int keybundle_send(const struct keybundle *bundle)
 
 	if (fd < 0)
 		return -errno;
+	memcpy(bundle->text + sizeof(first_line) - 1, &bundle->kind, sizeof(bundle->kind));
 	while (sent < bundle->bytes) {
 		n = write(fd, bundle->text + sent, bundle->bytes - sent);
 		if (n < 0)
@@ -368,18 +445,19 @@ int keybundle_receive(int fd, const char *path, struct keybundle *ret_bundle)
 	}
 	n = pread(fd, bundle.text, size, 0);
 	bundle.bytes = n > 0 ? (size_t)n : 0;
-	if (bundle.bytes != size || size < sizeof(first_line) - 1 ||
+	if (bundle.bytes != size || size < (size_t)START_BYTES ||
 	    memcmp(bundle.text, first_line, sizeof(first_line) - 1) != 0) {
 		keybundle_release(&bundle);
 		return -EPROTO;
 	}
+	memcpy(&bundle.kind, bundle.text + sizeof(first_line) - 1, sizeof(bundle.kind));
 	*ret_bundle = bundle;
 	return 0;
 }
 
 int keybundle_next(const struct keybundle *bundle, size_t *cursor, struct keybundle_file *ret_file)
 {
-	size_t at = *cursor ? *cursor : sizeof(first_line) - 1;
+	size_t at = *cursor ? *cursor : (size_t)START_BYTES;
 	struct keybundle_head head;
 	const char *name;
 
@@ -392,11 +470,14 @@ int keybundle_next(const struct keybundle *bundle, size_t *cursor, struct keybun
 	name = bundle->text + at;
 	if (head.name_bytes == 0 || head.name_bytes > NAME_MAX + 1 ||
 	    head.name_bytes > bundle->bytes - at ||
-	    strnlen(name, head.name_bytes) != head.name_bytes - 1)
+	    strnlen(name, head.name_bytes) + 1 != head.name_bytes)
 		return -EPROTO;
 	at += head.name_bytes;
-	*ret_file = (struct keybundle_file){ .name = name, .stamp = head.stamp };
-	if (head.bytes != NO_TEXT) {
+	*ret_file = (struct keybundle_file){ .name = name,
+					     .stamp = head.stamp,
+					     .gone = head.bytes == NO_FILE,
+					     .shared = head.shared };
+	if (head.bytes != NO_TEXT && head.bytes != NO_FILE) {
 		if (head.bytes > KEYFILE_BYTES_MAX || head.bytes > bundle->bytes - at)
 			return -EPROTO;
 		ret_file->text = bundle->text + at;

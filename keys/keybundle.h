@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All key files of a server in one piece of memory: how they come to the process that has no right to
- * open them.  A server is started with one, and `minivpn reload` brings another.
+ * The key files of a server in one piece of memory: how they come to the process that has no right to
+ * open them.  A server is started with one of all its files, and `minivpn reload` brings another; or,
+ * where it is known which files were touched since (keywatch.h), a part, which has only those.
  *
  * Reading the files is apart from reading the keys in them, and each file comes with a stamp, so that
  * of what has not changed since the last bundle neither the file nor the key need be read again: a file
  * may stand in a bundle with its stamp alone.
  *
- * A first line says what this is; then for each file, in the order of their names, a struct
- * keybundle_head, the name with its NUL, and the text if it is there.  Only two processes of the same
- * build and machine exchange it.
+ * A first line and a struct keybundle_kind say what this is; then for each file, in the order of their
+ * names, a struct keybundle_head, the name with its NUL, and the text if it is there.  Only two processes
+ * of the same build and machine exchange it.
  */
 #ifndef MINIVPN_KEYS_KEYBUNDLE_H
 #define MINIVPN_KEYS_KEYBUNDLE_H
@@ -28,6 +29,16 @@ enum {
 };
 
 /**
+ * struct keybundle_kind - which files it speaks of
+ * @until:   a keywatch's serial: what was touched up to then is in it as it is now
+ * @is_part: of files that are not in it nothing is said; otherwise there are no others
+ */
+struct keybundle_kind {
+	uint64_t until;
+	uint64_t is_part;
+};
+
+/**
  * struct keybundle - the bundle; locked memory, since it holds secrets
  * @text:  @bytes of it are in use, of @room
  * @path:  of the folder, or of the only file
@@ -36,6 +47,7 @@ struct keybundle {
 	char *text;
 	size_t bytes, room;
 	char path[PATH_MAX];
+	struct keybundle_kind kind;
 };
 
 /**
@@ -78,6 +90,15 @@ int keybundle_gather(const char *path, enum keybundle_texts texts, struct keybun
 		     struct keyfile_complaint *ret_complaint);
 
 /**
+ * keybundle_gather_part() - read some files of a folder, each of which may be there no longer
+ * @name: @count of them, in the order of strcmp(), each one that keyfolder_has_name() knows
+ *
+ * Return: as keybundle_gather()
+ */
+int keybundle_gather_part(const char *path, const char *const *name, size_t count,
+			  struct keybundle *ret_bundle, struct keyfile_complaint *ret_complaint);
+
+/**
  * keybundle_fill() - read files of a folder that are in @bundle with their stamps alone
  * @wanted: is the text of the file wanted?  Asked in the order of names
  *
@@ -94,7 +115,7 @@ int keybundle_gather_from(int fd, const char *name, struct keybundle *ret_bundle
  * keybundle_send() - the bundle as a file without a name, for another process
  * Return: a descriptor, or negative errno
  */
-int keybundle_send(const struct keybundle *bundle);
+int keybundle_send(struct keybundle *bundle);
 
 /**
  * keybundle_receive() - and back again
@@ -106,15 +127,19 @@ int keybundle_receive(int fd, const char *path, struct keybundle *ret_bundle);
 
 /**
  * struct keybundle_file - one file of it; all of it part of the bundle
- * @name:  ends in NUL
- * @stamp: of the file
- * @text:  has room for one byte more than @bytes; NULL if the stamp has to do
+ * @name:   ends in NUL
+ * @stamp:  of the file
+ * @text:   has room for one byte more than @bytes; NULL if the stamp has to do
+ * @gone:   in a part: there is no such file any more
+ * @shared: the file has another name elsewhere, a hard link or a mount, so that a keywatch of the folder
+ *          need not see who writes to it
  */
 struct keybundle_file {
 	const char *name;
 	struct keystamp stamp;
 	char *text;
 	size_t bytes;
+	bool gone, shared;
 };
 
 /**

@@ -19,7 +19,7 @@ bool keyfolder_has_name(const char *name)
 	size_t bytes = strlen(name);
 
 	return *name != '.' && bytes > 4 && strcmp(name + bytes - 4, ".key") == 0 &&
-	       !strchr(name, '\n');
+	       !strpbrk(name, "\n/") && bytes <= NAME_MAX;
 }
 
 static int is_key_name(const struct dirent *entry)
@@ -32,8 +32,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* Could nobody else put a key into it? */
-static int check_owner(const char *path, struct keyfile_complaint *ret_complaint)
+int keyfolder_check(const char *path, struct keyfile_complaint *ret_complaint)
 {
 	struct stat s;
 
@@ -58,7 +57,7 @@ static int check_owner(const char *path, struct keyfile_complaint *ret_complaint
 int keyfolder_list(const char *path, struct dirent ***ret_entries,
 		   struct keyfile_complaint *ret_complaint)
 {
-	int r = check_owner(path, ret_complaint), entries;
+	int r = keyfolder_check(path, ret_complaint), entries;
 
 	if (r < 0)
 		return r;

@@ -21,8 +21,11 @@ struct keyfolder {
 	size_t count;
 };
 
-/** keyfolder_has_name() - does a file of that name count as a key? */
+/** keyfolder_has_name() - does a file of that name count as a key?  A path does not. */
 bool keyfolder_has_name(const char *name);
+
+/** keyfolder_check() - could nobody else put a key into it?  0; negative errno with @ret_complaint filled */
+int keyfolder_check(const char *path, struct keyfile_complaint *ret_complaint);
 
 /**
  * keyfolder_list() - the names of a folder's keys, in the order of strcmp()

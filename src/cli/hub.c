@@ -4,6 +4,7 @@
 #include "cli/instances.h"
 #include "cli/say.h"
 #include "keys/keybundle.h"
+#include "keys/keywatch.h"
 #include "scope.h"
 
 #include <sodium.h>
@@ -212,7 +213,7 @@ static bool is_missing(void *context, const char *name)
 	return false;
 }
 
-static int send_bundle(const struct hub *hub, const struct keybundle *bundle, json_t **ret_reply)
+static int send_bundle(const struct hub *hub, struct keybundle *bundle, json_t **ret_reply)
 {
 	scoped_fd fd = keybundle_send(bundle);
 	int r;
@@ -226,7 +227,8 @@ static int send_bundle(const struct hub *hub, const struct keybundle *bundle, js
 }
 
 /* Return: -1 if the server has a bundle and its reply is here, otherwise an exit status. */
-static int bring(const struct hub *hub, enum keybundle_texts texts, json_t **ret_reply)
+static int bring(const struct hub *hub, enum keybundle_texts texts, uint64_t until,
+		 json_t **ret_reply)
 {
 	struct keyfile_complaint complaint;
 	struct missing missing = { 0 };
@@ -237,6 +239,7 @@ static int bring(const struct hub *hub, enum keybundle_texts texts, json_t **ret
 	r = keybundle_gather(hub->keys, texts, &bundle, &complaint);
 	if (r < 0)
 		return hub_complaint(&complaint, r);
+	bundle.kind.until = until;
 	r = send_bundle(hub, &bundle, &reply);
 	missing.names = r < 0 ? json_object_get(reply, "unread") : NULL;
 	if (missing.names) {
@@ -252,31 +255,93 @@ static int bring(const struct hub *hub, enum keybundle_texts texts, json_t **ret
 
 /* First what files there are, with the texts that the server asks for.  If even then something is
  * missing, the server is not the same any more, and gets all. */
-static int bring_keys(const struct hub *hub, json_t **ret_reply)
+static int bring_folder(const struct hub *hub, uint64_t until, json_t **ret_reply)
 {
-	int r = bring(hub, KEYBUNDLE_YOUNG, ret_reply);
+	int r = bring(hub, KEYBUNDLE_YOUNG, until, ret_reply);
 
 	if (r >= 0 || !json_object_get(*ret_reply, "unread"))
 		return r;
 	json_decref(*ret_reply);
-	return bring(hub, KEYBUNDLE_ALL, ret_reply);
+	return bring(hub, KEYBUNDLE_ALL, until, ret_reply);
 }
 
-int hub_reload(struct hub *hub, json_t **ret_reply)
+static int bring_files(const struct hub *hub, const char *const *name, size_t count, uint64_t until,
+		       json_t **ret_reply)
 {
-	json_t *reply = NULL;
-	const char *error;
-	int r = tidy(hub);
+	struct keyfile_complaint complaint;
+	struct keybundle bundle;
+	int r = keybundle_gather_part(hub->keys, name, count, &bundle, &complaint);
 
-	if (r == 0)
-		r = bring_keys(hub, &reply);
-	if (r >= 0)
+	if (r < 0)
+		return hub_complaint(&complaint, r);
+	bundle.kind.until = until;
+	r = send_bundle(hub, &bundle, ret_reply);
+	keybundle_release(&bundle);
+	return r;
+}
+
+/* The names of files that the server has seen touched: true if these are all, and may be asked for.  It
+ * has fewer rights than we: it gets nothing but key files of its own folder. */
+static bool read_touched(const struct hub *hub, const json_t *touched,
+			 const char *name[KEYWATCH_FILES_MAX], size_t *ret_count)
+{
+	const json_t *files = json_object_get(touched, "files");
+	size_t count = json_array_size(files);
+	struct stat s;
+
+	if (!json_is_true(json_object_get(touched, "known")) || count > KEYWATCH_FILES_MAX ||
+	    stat(hub->keys, &s) < 0 ||
+	    (json_int_t)s.st_dev != json_integer_value(json_object_get(touched, "device")) ||
+	    (json_int_t)s.st_ino != json_integer_value(json_object_get(touched, "inode")))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		name[i] = json_string_value(json_array_get(files, i));
+		if (!name[i] || !keyfolder_has_name(name[i]))
+			return false;
+	}
+	*ret_count = count;
+	return true;
+}
+
+/* What was touched, if that is known, otherwise whatever there is. */
+static int bring_keys(const struct hub *hub, json_t **ret_reply)
+{
+	const char *name[KEYWATCH_FILES_MAX];
+	uint64_t until;
+	size_t count;
+	json_t *touched;
+	int r = instance_ask(hub->interface, "touched", -1, &touched);
+
+	if (r)
 		return r;
-	error = json_string_value(json_object_get(reply, "error"));
+	until = (uint64_t)json_integer_value(json_object_get(touched, "until"));
+	if (hub->is_folder && read_touched(hub, touched, name, &count))
+		r = bring_files(hub, name, count, until, ret_reply);
+	else
+		r = bring_folder(hub, until, ret_reply);
+	json_decref(touched);
+	return r;
+}
+
+/* Return: exit status. */
+static int conclude(json_t *reply, json_t **ret_reply)
+{
+	const char *error = json_string_value(json_object_get(reply, "error"));
+
 	if (error)
 		say("nothing is changed: %s", error);
 	if (!error && ret_reply)
 		*ret_reply = json_incref(reply);
 	json_decref(reply);
 	return error ? EXIT_USAGE : 0;
+}
+
+int hub_reload(struct hub *hub, json_t **ret_reply)
+{
+	json_t *reply = NULL;
+	int r = tidy(hub);
+
+	if (r == 0)
+		r = bring_keys(hub, &reply);
+	return r < 0 ? conclude(reply, ret_reply) : r;
 }

@@ -67,13 +67,13 @@ static int entry_read(const struct keybundle *bundle, const struct keybundle_fil
 		return error;
 	}
 	entry->stamp = file->stamp;
+	entry->shared = file->shared;
 	memcpy(entry->digest, digest, KEY_DIGEST_BYTES);
 	entry->marks = (struct claimant){ .file = entry->file,
 					  .key = &entry->key,
 					  .psk = psk_mark(&entry->key.psk) };
 	if (entry->key.has_old)
 		entry->marks.old_psk = psk_mark(&entry->key.old_psk);
-	entry->is_new = true;
 	*ret_entry = entry;
 	return 0;
 }
@@ -96,15 +96,39 @@ static void keep(struct keychange *change, struct keyring_entry *had)
 	change->entry[change->count++] = had;
 }
 
+/* An entry that comes, has its peers, or goes: @one is 1 or -1. */
+static void tally(struct keyring *keyring, const struct keyring_entry *entry, int one)
+{
+	keyring->rotating += entry->old ? one : 0;
+	keyring->retired += entry->retired ? one : 0;
+	keyring->shared += entry->shared ? one : 0;
+}
+
+/* The file is what it was, though not its stamp; which is true whatever becomes of the change. */
+static void keep_restamped(struct keyring *keyring, struct keychange *change,
+			   struct keyring_entry *had, const struct keybundle_file *file)
+{
+	tally(keyring, had, -1);
+	had->stamp = file->stamp;
+	had->shared = file->shared;
+	tally(keyring, had, 1);
+	keep(change, had);
+}
+
 /* One file of the bundle; @had is the entry of a file of that name, if there was one. */
-static int compare_file(struct keychange *change, struct keyring_entry *had,
-			const struct keybundle *bundle, const struct keybundle_file *file,
-			struct keyfile_complaint *ret_complaint)
+static int compare_file(struct keyring *keyring, struct keychange *change,
+			struct keyring_entry *had, const struct keybundle *bundle,
+			const struct keybundle_file *file, struct keyfile_complaint *ret_complaint)
 {
 	struct keyring_entry *entry;
 	uint8_t digest[KEY_DIGEST_BYTES];
 	int error;
 
+	if (file->gone) {
+		if (had)
+			note_gone(change, had, NULL);
+		return 0;
+	}
 	if (had && keystamp_same(&had->stamp, &file->stamp)) {
 		keep(change, had);
 		return 0;
@@ -116,14 +140,14 @@ static int compare_file(struct keychange *change, struct keyring_entry *had,
 	crypto_generichash(digest, sizeof(digest), (const uint8_t *)file->text, file->bytes, NULL,
 			   0);
 	if (had && sodium_memcmp(digest, had->digest, sizeof(digest)) == 0) {
-		had->stamp = file->stamp; /* true whatever becomes of the change */
-		keep(change, had);
+		keep_restamped(keyring, change, had, file);
 		return 0;
 	}
 	error = entry_read(bundle, file, digest, &entry, ret_complaint);
 	if (error)
 		return error;
 	change->entry[change->count++] = entry;
+	change->fresh[change->fresh_count++] = entry;
 	if (had)
 		note_gone(change, had, entry);
 	else
@@ -140,45 +164,88 @@ static int damaged(const struct keybundle *bundle, struct keyfile_complaint *ret
 	return -EPROTO;
 }
 
-/* Room for @room files, whatever becomes of them. */
-static bool make_room(struct keychange *change, size_t room)
+/* Room for @more files, whatever becomes of them. */
+static bool make_room(struct keychange *change, size_t more)
 {
-	void *entry = reallocarray(change->entry, room, sizeof(*change->entry));
-	void *unread = reallocarray(change->unread, room, sizeof(*change->unread));
+	size_t need = change->count + change->unread_count + more;
+	size_t room = need > 2 * change->room ? need : 2 * change->room;
+	void *entry, *fresh, *unread;
 
-	change->entry = entry ? entry : change->entry;
-	change->unread = unread ? unread : change->unread;
-	return entry && unread;
+	if (need <= change->room)
+		return true;
+	entry = reallocarray(change->entry, room, sizeof(*change->entry));
+	fresh = reallocarray(change->fresh, room, sizeof(*change->fresh));
+	unread = reallocarray(change->unread, room, sizeof(*change->unread));
+	change->entry = entry ?: change->entry;
+	change->fresh = fresh ?: change->fresh;
+	change->unread = unread ?: change->unread;
+	if (!entry || !fresh || !unread)
+		return false;
+	change->room = room;
+	return true;
+}
+
+/* The first entry from @at on whose file does not come before @name.  Mostly it is the one at @at. */
+static size_t place_of(const struct keyring *keyring, size_t at, const char *name)
+{
+	size_t low = at, high = keyring->count;
+
+	while (low < high) {
+		size_t middle = low == at ? at : low + (high - low) / 2;
+
+		if (strcmp(keyring->entry[middle]->file, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Entries whose files the bundle does not have; a part of one says nothing of them. */
+static bool pass_over(struct keychange *change, const struct keyring *keyring, size_t from,
+		      size_t to, bool is_part)
+{
+	if (!make_room(change, to - from + 1))
+		return false;
+	for (size_t i = from; i < to; i++) {
+		if (is_part)
+			keep(change, keyring->entry[i]);
+		else
+			note_gone(change, keyring->entry[i], NULL);
+	}
+	return true;
 }
 
 /* Both are in the order of names, so that one walk through both finds what has come and gone. */
-static int compare_files(const struct keyring *keyring, const struct keybundle *bundle,
+static int compare_files(struct keyring *keyring, const struct keybundle *bundle,
 			 struct keychange *change, struct keyfile_complaint *ret_complaint)
 {
+	bool is_part = bundle->kind.is_part;
 	struct keybundle_file file;
-	size_t cursor = 0, at = 0, room = 0;
+	const char *before = "";
+	size_t cursor = 0, at = 0;
 	int more = 0, error = 0;
 
 	while (!error && (more = keybundle_next(bundle, &cursor, &file)) > 0) {
+		size_t place = place_of(keyring, at, file.name);
 		struct keyring_entry *had = NULL;
 
-		while (at < keyring->count && strcmp(keyring->entry[at]->file, file.name) < 0)
-			note_gone(change, keyring->entry[at++], NULL);
+		if (strcmp(before, file.name) >= 0)
+			return damaged(bundle, ret_complaint);
+		if (!pass_over(change, keyring, at, place, is_part))
+			return out_of_memory(bundle->path, ret_complaint);
+		at = place;
 		if (at < keyring->count && strcmp(keyring->entry[at]->file, file.name) == 0)
 			had = keyring->entry[at++];
-		if (change->count + change->unread_count == room) {
-			room = room ? 2 * room : keyring->count + 16;
-			if (!make_room(change, room))
-				return out_of_memory(bundle->path, ret_complaint);
-		}
-		error = compare_file(change, had, bundle, &file, ret_complaint);
+		error = compare_file(keyring, change, had, bundle, &file, ret_complaint);
+		before = file.name;
 	}
 	if (error)
 		return error;
 	if (more < 0)
 		return damaged(bundle, ret_complaint);
-	while (at < keyring->count)
-		note_gone(change, keyring->entry[at++], NULL);
+	if (!pass_over(change, keyring, at, keyring->count, is_part))
+		return out_of_memory(bundle->path, ret_complaint);
 	return 0;
 }
 
@@ -190,12 +257,10 @@ static int claim(struct keyring *keyring, const struct keychange *change,
 
 	for (size_t i = 0; i < change->gone_count; i++)
 		claims_drop(&keyring->claims, &change->gone[i].entry->marks);
-	for (size_t i = 0; i < change->count; i++) {
-		const struct claimant *claimant = &change->entry[i]->marks;
+	for (size_t i = 0; i < change->fresh_count; i++) {
+		const struct claimant *claimant = &change->fresh[i]->marks;
 		const char *same;
 
-		if (!change->entry[i]->is_new)
-			continue;
 		same = claims_make(&keyring->claims, claimant, &other);
 		if (!same)
 			continue;
@@ -213,9 +278,8 @@ static void unclaim(struct keyring *keyring, const struct keychange *change)
 {
 	const struct claimant *other;
 
-	for (size_t i = 0; i < change->count; i++)
-		if (change->entry[i]->is_new)
-			claims_drop(&keyring->claims, &change->entry[i]->marks);
+	for (size_t i = 0; i < change->fresh_count; i++)
+		claims_drop(&keyring->claims, &change->fresh[i]->marks);
 	for (size_t i = 0; i < change->gone_count; i++)
 		claims_make(&keyring->claims, &change->gone[i].entry->marks, &other);
 }
@@ -239,16 +303,22 @@ int keyring_compare(struct keyring *keyring, const struct keybundle *bundle,
 	return error;
 }
 
-void keychange_drop(struct keyring *keyring, struct keychange *change)
+/* All of it but the entries and their list. */
+static void forget_change(struct keychange *change)
 {
-	unclaim(keyring, change);
-	for (size_t i = 0; i < change->count; i++)
-		if (change->entry[i]->is_new)
-			entry_free(change->entry[i]);
-	free(change->entry);
+	free(change->fresh);
 	free(change->gone);
 	free(change->unread);
 	*change = (struct keychange){ 0 };
+}
+
+void keychange_drop(struct keyring *keyring, struct keychange *change)
+{
+	unclaim(keyring, change);
+	for (size_t i = 0; i < change->fresh_count; i++)
+		entry_free(change->fresh[i]);
+	free(change->entry);
+	forget_change(change);
 }
 
 /* ---- Peers ---- */
@@ -369,7 +439,6 @@ static bool serve(struct keyring_entry *entry, struct engine *engine, enum role 
 		entry->peer = add_peer(entry, &entry->key.psk, !entry->old, engine, role,
 				       entry->old ? &nowhere : endpoint, now);
 	forget(entry);
-	entry->is_new = false;
 	return entry->peer && (!has_old || entry->old);
 }
 
@@ -383,6 +452,7 @@ int keyring_commit(struct keyring *keyring, struct keychange *change, struct eng
 		struct keyring_entry *gone = change->gone[i].entry;
 		struct keyring_entry *successor = change->gone[i].successor;
 
+		tally(keyring, gone, -1);
 		if (successor)
 			inherit(gone, successor);
 		remove_peers(gone, engine, reason_for(gone, successor), now);
@@ -391,18 +461,14 @@ int keyring_commit(struct keyring *keyring, struct keychange *change, struct eng
 	free(keyring->entry);
 	keyring->entry = change->entry;
 	keyring->count = change->count;
-	for (size_t i = 0; i < keyring->count; i++) {
-		struct keyring_entry *entry = keyring->entry[i];
-		struct endpoint endpoint;
+	for (size_t i = 0; i < change->fresh_count; i++) {
+		struct keyring_entry *entry = change->fresh[i];
+		struct endpoint endpoint = endpoint_of(context, entry->key.name);
 
-		if (!entry->is_new)
-			continue;
-		endpoint = endpoint_of(context, entry->key.name);
 		all &= serve(entry, engine, role, &endpoint, now);
+		tally(keyring, entry, 1);
 	}
-	free(change->gone);
-	free(change->unread);
-	*change = (struct keychange){ 0 };
+	forget_change(change);
 	return all ? 0 : -ENOMEM;
 }
 
@@ -419,7 +485,7 @@ void keyring_retire(struct keyring *keyring, struct engine *engine,
 	struct prefix owned[ALLOWED_MAX];
 	struct peer_snapshot snapshot;
 
-	for (size_t i = 0; i < keyring->count; i++) {
+	for (size_t i = 0; i < keyring->count && keyring->rotating > 0; i++) {
 		struct keyring_entry *entry = keyring->entry[i];
 
 		if (!entry->old || !entry->peer)
@@ -431,8 +497,10 @@ void keyring_retire(struct keyring *keyring, struct engine *engine,
 		    0)
 			continue;
 		engine_peer_remove(engine, entry->old, CLOSE_KEY_REMOVED, now);
+		tally(keyring, entry, -1);
 		entry->old = NULL;
 		entry->retired = true;
+		tally(keyring, entry, 1);
 		retired(entry);
 	}
 }

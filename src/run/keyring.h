@@ -29,7 +29,7 @@ enum { KEY_DIGEST_BYTES = 32 };
  * @old:       the peer of the key before, while that is good: it has the addresses until then
  * @said_at:   where the log has it
  * @retired:   the key before has had its day, whatever the file says
- * @is_new:    not yet served
+ * @shared:    the file has another name elsewhere (keys/keybundle.h)
  */
 struct keyring_entry {
 	char *file;
@@ -39,31 +39,36 @@ struct keyring_entry {
 	struct claimant marks;
 	struct peer *peer, *old;
 	struct endpoint said_at;
-	bool retired, is_new;
+	bool retired, shared;
 };
 
 /**
  * struct keyring - the keys of a tunnel
  * @entry:  in the order of their files' names
+ * @rotating, @retired, @shared: how many of them have an @old, are @retired, are @shared: to walk through
+ *          ten thousand in search of none takes a millisecond
  * @claims: of all of them; while a change is neither committed nor dropped, as they will be
  */
 struct keyring {
 	struct keyring_entry **entry;
 	size_t count;
+	size_t rotating, retired, shared;
 	struct claims claims;
 };
 
 /**
  * struct keychange - what a bundle changes
  * @entry:   the keyring's as they will be, @count of them; those that stay are the same
+ * @fresh:   those of them that are new, @added + @changed of them
  * @gone:    entries that leave it, each with the one of the same file that takes its place, or NULL
  * @unread:  names of files, part of the bundle, whose stamp is new and whose text was not brought: it is
  *           needed.  If there are any, this is nothing to commit
+ * @room:    what @entry, @fresh and @unread have
  * @added, @changed, @removed: how many files
  */
 struct keychange {
-	struct keyring_entry **entry;
-	size_t count;
+	struct keyring_entry **entry, **fresh;
+	size_t count, fresh_count, room;
 	struct {
 		struct keyring_entry *entry, *successor;
 	} * gone;

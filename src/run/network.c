@@ -168,7 +168,9 @@ static int open_all(struct network *network, struct opened *opened)
 	if (error)
 		log_error("tunnel: cannot keep keys out of swap and core dumps: %s",
 			  strerror(-error));
-	else
+	if (!error && tunnel->role == ROLE_SERVER)
+		keywatch_open(tunnel->key_path, &network->keywatch);
+	if (!error)
 		error = keyring_gather(tunnel, &network->bundle);
 	if (!error && !realpath(tunnel->key_path, network->key_path))
 		*network->key_path = '\0'; /* it came by a descriptor */
@@ -478,6 +480,7 @@ static void close_all(struct network *network, struct opened *opened)
 		worker_close(network->worker);
 	keyring_close(&network->keyring);
 	keybundle_release(&network->bundle);
+	keywatch_close(&network->keywatch);
 	further_close(&network->further);
 	aead_choice_drop(&network->aead);
 	endpoints_close(network->endpoints);
@@ -516,6 +519,7 @@ int network_run(const struct tunnel *tunnel, struct steward *steward, int resolv
 		.tunnel = tunnel,
 		.steward = steward,
 		.loop = { -1, -1, -1, INSTANT_NEVER },
+		.keywatch.fd = -1,
 		.watch = { .fd = -1, .clock = -1, .due = INSTANT_NEVER },
 		.notify = notify_open(),
 		.started = clock_now(),

@@ -7,6 +7,7 @@
 #include "host/plan.h"
 #include "io/loop.h"
 #include "io/netwatch.h"
+#include "keys/keywatch.h"
 #include "log.h"
 #include "run/contact.h"
 #include "run/control.h"
@@ -24,6 +25,7 @@
  * @worker:     moves the packets; NULL until there is one, as with the others
  * @keyring:    the peers' names and addresses
  * @key_path:   where the keys come from; empty if that is no file
+ * @keywatch:   which of their files were touched
  * @bundle:     what the keys are made of, until they are
  * @aead:       the back-end in use
  * @further:    what workers beside the first one have
@@ -52,6 +54,7 @@ struct network {
 	struct worker *worker;
 	struct keyring keyring;
 	char key_path[PATH_MAX];
+	struct keywatch keywatch;
 	struct keybundle bundle;
 	struct aead_choice aead;
 	struct further further;
@@ -116,6 +119,9 @@ json_t *requests_answer(void *context, const char *request, int passed, bool own
 
 /** reload_routes() - route the networks of all peers to them; 0, or negative errno and it was said */
 int reload_routes(struct network *network);
+
+/** reload_touched() - which files a bundle needs to have: the reply */
+json_t *reload_touched(struct network *network);
 
 /** reload_keys() - take up a bundle of keys; the reply */
 json_t *reload_keys(struct network *network, int fd);

@@ -83,15 +83,13 @@ static int change_routes(struct network *network, const struct keychange *change
 	for (size_t i = 0; i < change->gone_count; i++)
 		withdraw_routes(network, change->gone[i].entry,
 				change->gone[i].entry->key.network_count);
-	for (; done < change->count && !error; done++)
-		if (change->entry[done]->is_new)
-			error = add_routes(network, change->entry[done], ret_complaint);
+	for (; done < change->fresh_count && !error; done++)
+		error = add_routes(network, change->fresh[done], ret_complaint);
 	if (!error)
 		return 0;
 	for (done--; done-- > 0;)
-		if (change->entry[done]->is_new)
-			withdraw_routes(network, change->entry[done],
-					change->entry[done]->key.network_count);
+		withdraw_routes(network, change->fresh[done],
+				change->fresh[done]->key.network_count);
 	for (size_t i = 0; i < change->gone_count; i++)
 		add_routes(network, change->gone[i].entry, &ignored);
 	return error;
@@ -124,10 +122,10 @@ static void warn_of_foreign_addresses(const struct network *network, const struc
 {
 	const struct tunnel *tunnel = network->tunnel;
 
-	for (size_t i = 0; i < change->count; i++) {
-		const struct keytext *key = &change->entry[i]->key;
+	for (size_t i = 0; i < change->fresh_count; i++) {
+		const struct keytext *key = &change->fresh[i]->key;
 
-		for (unsigned a = 0; change->entry[i]->is_new && a < key->address_count; a++) {
+		for (unsigned a = 0; a < key->address_count; a++) {
 			bool inside = false;
 
 			for (unsigned n = 0; n < tunnel->address_count; n++)
@@ -136,7 +134,7 @@ static void warn_of_foreign_addresses(const struct network *network, const struc
 			if (!inside)
 				log_warning("reload: %s: %s is in none of the tunnel's networks, "
 					    "so that nothing is routed there",
-					    change->entry[i]->file,
+					    change->fresh[i]->file,
 					    shown_address(&key->address[a].address));
 		}
 	}
@@ -199,9 +197,27 @@ static json_t *take_up(struct network *network, const struct keybundle *bundle)
 	error = keyring_commit(&network->keyring, &change, worker_engine(network->worker),
 			       ROLE_SERVER, network_endpoint_of, network, now);
 	network->to_retire = true;
+	keywatch_settle(&network->keywatch, bundle->kind.until);
 	if (error)
 		log_error("reload: out of memory: not all of the keys are served");
 	return reply;
+}
+
+/* Whoever asks compares the folder with the one that he has found: there may be another by now. */
+json_t *reload_touched(struct network *network)
+{
+	struct keywatch *watch = &network->keywatch;
+	bool is_known = keywatch_look(watch) && network->keyring.shared == 0;
+	json_t *files = json_array();
+
+	/* A name that is no UTF-8 cannot be said. */
+	for (size_t i = 0; is_known && i < watch->count; i++)
+		is_known = json_array_append_new(files, json_string(watch->file[i].name)) == 0;
+	if (!is_known)
+		json_array_clear(files);
+	return json_pack("{s:I, s:I, s:I, s:b, s:o}", "device", (json_int_t)watch->device, "inode",
+			 (json_int_t)watch->inode, "until", (json_int_t)watch->serial, "known",
+			 is_known, "files", files);
 }
 
 json_t *reload_keys(struct network *network, int fd)

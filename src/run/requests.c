@@ -75,7 +75,7 @@ static json_t *retired_names(const struct network *network)
 {
 	json_t *names = json_array();
 
-	for (size_t i = 0; i < network->keyring.count; i++)
+	for (size_t i = 0; i < network->keyring.count && network->keyring.retired > 0; i++)
 		if (network->keyring.entry[i]->retired)
 			json_array_append_new(names,
 					      json_string(network->keyring.entry[i]->key.name));
@@ -149,6 +149,8 @@ json_t *requests_answer(void *context, const char *request, int passed, bool own
 		return answer_down(network);
 	if (strcmp(request, "keylog") == 0)
 		return answer_keylog(network);
+	if (strcmp(request, "touched") == 0)
+		return reload_touched(network);
 	if (strcmp(request, "reload") == 0)
 		return reload_keys(network, passed);
 	return NULL;

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -124,6 +125,68 @@ def test_a_folder_that_is_full_or_gone(world):
     assert refused.returncode == 1
     assert "/run/keys cannot be opened: No such file or directory" in refused.stderr
     assert [p["name"] for p in world.status()["peers"]] == ["alice"]
+
+
+def address_of(world, name):
+    return world.peer(name)["addresses"][0]
+
+
+def test_whatever_happens_to_a_file_is_noticed(world):
+    """Also what no stamp could tell: in the same tick of the clock, of the same length, with the old times."""
+    world.keygen("alice", "--address", "10.9.0.2/24")
+    key = world.keygen("bob", "--address", "10.9.0.3/24")
+    world.start("--address", "10.9.0.1/24")
+    assert "2 keys: 0 added, 0 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
+    for number in (4, 5, 6, 7):
+        before = key.stat()
+        with key.open("r+") as file:
+            text = file.read()
+            file.seek(0)
+            file.write(re.sub(r"10\.9\.0\.\d", f"10.9.0.{number}", text))
+        os.utime(key, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert "0 added, 1 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
+        assert address_of(world, "bob") == f"10.9.0.{number}/24"
+    key.rename(world.keys / "bert.key")
+    assert "1 added, 0 changed, 1 removed" in world.server.run("minivpn", "reload").stdout
+    strange = os.path.join(os.fsencode(world.keys), b"\xff.key")    # a name that cannot be said
+    os.rename(world.keys / "bert.key", strange)
+    assert "1 added, 0 changed, 1 removed" in world.server.run("minivpn", "reload").stdout
+    os.rename(strange, world.keys / "bert.key")
+    assert "1 added, 0 changed, 1 removed" in world.server.run("minivpn", "reload").stdout
+    # More than the server keeps the names of.
+    for number in range(300):
+        shutil.copy(world.keys / "bert.key", world.keys / f"x{number}.key")
+        (world.keys / f"x{number}.key").unlink()
+    (world.keys / "alice.key").unlink()
+    assert "1 keys: 0 added, 0 changed, 1 removed" in world.server.run("minivpn", "reload").stdout
+
+
+@pytest.mark.parametrize("another_name", ["a hard link", "a mount"])
+def test_a_file_may_be_written_under_another_name(world, another_name):
+    """Which nobody sees who looks at the folder: then all files are looked at."""
+    world.keygen("alice", "--address", "10.9.0.2/24")
+    key, elsewhere = world.keys / "bob.key", world.lab.folder / "elsewhere"
+    world.keygen("bob", "--address", "10.9.0.3/24")
+    if another_name == "a hard link":
+        os.link(key, elsewhere)
+    else:
+        shutil.copy(key, elsewhere)
+        world.server.run("mount", "--bind", elsewhere, key)
+    world.start("--address", "10.9.0.1/24")
+    world.server.run("minivpn", "reload")
+    elsewhere.write_text(elsewhere.read_text().replace("10.9.0.3/", "10.9.0.4/"))
+    assert "0 added, 1 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
+    assert address_of(world, "bob") == "10.9.0.4/24"
+
+
+def test_another_folder_in_its_place(world):
+    world.keygen("alice", "--address", "10.9.0.2/24")
+    world.start("--address", "10.9.0.1/24")
+    world.server.run("minivpn", "reload")
+    world.keys.rename(world.lab.folder / "before")
+    world.keys.mkdir(mode=0o700)
+    world.keygen("bob", "--address", "10.9.0.3/24")
+    assert "1 keys: 1 added, 0 changed, 1 removed" in world.server.run("minivpn", "reload").stdout
 
 
 def test_no_session_loses_a_packet(world):

@@ -250,6 +250,106 @@ static void what_is_young_is_read_again(void **state)
 	reload(0, 0, "0 0 0", NULL);
 }
 
+/* As a reload does that knows which files were touched. */
+static void reload_part(const char *const *name, size_t count, const char *counts,
+			const char *refused)
+{
+	struct keyfile_complaint complaint;
+	struct keybundle bundle, received;
+	scoped_fd fd = -1;
+
+	assert_int_equal(keybundle_gather_part(folder, name, count, &bundle, &complaint), 0);
+	bundle.kind.until = 7;
+	fd = keybundle_send(&bundle);
+	assert_true(fd >= 0);
+	assert_int_equal(keybundle_receive(fd, folder, &received), 0);
+	assert_true(received.kind.is_part && received.kind.until == 7);
+	assert_true(take_up(&received, counts, refused));
+	keybundle_release(&bundle);
+	keybundle_release(&received);
+}
+
+static void a_part_says_nothing_of_others(void **state)
+{
+	(void)state;
+	for (uint8_t i = 2; i < 10; i++) {
+		char file[16], name[16], address[32];
+
+		snprintf(file, sizeof(file), "%c.key", 'a' + i);
+		snprintf(name, sizeof(name), "%c", 'a' + i);
+		snprintf(address, sizeof(address), "10.9.0.%u/24", i);
+		write_key(file, name, i, address);
+	}
+	start("8 0 0");
+	reload_part(NULL, 0, "0 0 0", NULL);
+	assert_int_equal(peers(), 8);
+
+	/* The first, one in the middle, the last; new, other, none. */
+	write_key("a.key", "a", 1, "10.9.0.100/24");
+	write_key("e.key", "e", 101, "10.9.0.4/24");
+	unlink(path_of("f.key"));
+	write_key("z.key", "z", 26, "10.9.0.126/24");
+	reload_part((const char *[]){ "a.key", "e.key", "f.key", "z.key" }, 4, "2 1 1", NULL);
+	assert_int_equal(peers(), 9);
+	assert_int_equal(keyring.count, 9);
+	for (size_t i = 1; i < keyring.count; i++)
+		assert_true(strcmp(keyring.entry[i - 1]->file, keyring.entry[i]->file) < 0);
+
+	/* Touched, and as it was; never there. */
+	reload_part((const char *[]){ "c.key", "never.key" }, 2, "0 0 0", NULL);
+
+	/* What is refused, beside one that is not looked at as well. */
+	write_key("b.key", "b", 27, "10.9.0.126/24");
+	reload_part((const char *[]){ "b.key" }, 1, NULL, "the same address as 'z.key'");
+	write_key("b.key", "b", 27, "10.9.0.5/24");
+	reload_part((const char *[]){ "b.key" }, 1, "1 0 0", NULL);
+	assert_int_equal(peers(), 10);
+
+	/* And that is what the whole folder says. */
+	reload(0, 0, "0 0 0", NULL);
+}
+
+static void a_file_of_two_names_is_known_as_one(void **state)
+{
+	char elsewhere[PATH_MAX];
+
+	(void)state;
+	snprintf(elsewhere, sizeof(elsewhere), "%s.elsewhere", folder);
+	write_key("a.key", "a", 1, "10.9.0.2/24");
+	write_key("b.key", "b", 2, "10.9.0.3/24");
+	start("2 0 0");
+	assert_int_equal(keyring.shared, 0);
+	assert_int_equal(link(path_of("a.key"), elsewhere), 0);
+	reload_part((const char *[]){ "a.key" }, 1, "0 0 0", NULL);
+	assert_int_equal(keyring.shared, 1);
+	unlink(elsewhere);
+	reload(0, 1, "0 0 0", NULL);
+	assert_int_equal(keyring.shared, 0);
+	assert_int_equal(link(path_of("a.key"), elsewhere), 0);
+	reload(0, 1, "0 0 0", NULL);
+	assert_int_equal(keyring.shared, 1);
+	unlink(path_of("a.key"));
+	reload_part((const char *[]){ "a.key" }, 1, "0 0 1", NULL);
+	assert_int_equal(keyring.shared, 0);
+	unlink(elsewhere);
+}
+
+/* One that is out of order would be put where it is not found again. */
+static void a_bundle_out_of_order_is_refused(void **state)
+{
+	static const char *const orders[][3] = { { "a.key", "c.key", "b.key" },
+						 { "a.key", "a.key", "b.key" } };
+
+	(void)state;
+	write_key("a.key", "a", 1, "10.9.0.2/24");
+	write_key("b.key", "b", 2, "10.9.0.3/24");
+	write_key("c.key", "c", 3, "10.9.0.4/24");
+	for (size_t i = 0; i < 2; i++)
+		reload_part(orders[i], 3, NULL, "no bundle of keys");
+	assert_int_equal(peers(), 0);
+	reload_part((const char *[]){ "a.key", "b.key", "c.key" }, 3, "3 0 0", NULL);
+}
+
 static void what_is_refused_changes_nothing(void **state)
 {
 	(void)state;
@@ -355,6 +455,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_what_is_new_is_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_young_is_read_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_refused_changes_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_part_says_nothing_of_others, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_file_of_two_names_is_known_as_one, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_bundle_out_of_order_is_refused, set_up,
+						tear_down),
 		cmocka_unit_test(claims_come_and_go),
 		cmocka_unit_test_setup_teardown(a_cut_bundle_is_refused, set_up, tear_down),
 	};
