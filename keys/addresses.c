@@ -125,3 +125,22 @@ bool network_next_free(const struct prefix *network, const struct keytext *keys,
 	free(taken);
 	return found;
 }
+
+bool network_first_free(const struct prefix *network,
+			bool (*is_taken)(const void *context, const struct address *address),
+			const void *context, uint32_t *from, struct prefix *ret_address)
+{
+	uint32_t number = *from > 2 ? *from : 2, last = last_host(network);
+
+	for (; number <= last; number++) {
+		struct prefix host = network_host(network, number);
+
+		if (is_taken(context, &host.address))
+			continue;
+		*from = number;
+		*ret_address = host;
+		return true;
+	}
+	*from = number;
+	return false;
+}

@@ -53,4 +53,14 @@ unsigned networks_of(const struct keytext *keys, size_t count, struct prefix *re
 bool network_next_free(const struct prefix *network, const struct keytext *keys, size_t count,
 		       struct prefix *ret_address);
 
+/**
+ * network_first_free() - the same, for who knows of each address whether it is taken
+ * @from: the host to begin with (from 2), since all below are known to be taken; left at the one found
+ *
+ * Return: false when the network is full
+ */
+bool network_first_free(const struct prefix *network,
+			bool (*is_taken)(const void *context, const struct address *address),
+			const void *context, uint32_t *from, struct prefix *ret_address);
+
 #endif

@@ -196,3 +196,18 @@ void claims_drop(struct claims *claims, const struct claimant *claimant)
 			empty(claims, (size_t)(slot - claims->slot));
 	}
 }
+
+static const struct claimant *holder(const struct claims *claims, struct thing thing)
+{
+	return claims->slots > 0 ? find(claims, &thing, hash_of(&thing))->claimant : NULL;
+}
+
+const struct claimant *claims_of_name(const struct claims *claims, const char *name)
+{
+	return holder(claims, (struct thing){ "name", name, strlen(name) });
+}
+
+const struct claimant *claims_of_address(const struct claims *claims, const struct address *address)
+{
+	return holder(claims, (struct thing){ "address", address, sizeof(*address) });
+}

@@ -58,6 +58,13 @@ const char *claims_make(struct claims *claims, const struct claimant *claimant,
 /** claims_drop() - give up whatever @claimant has claimed */
 void claims_drop(struct claims *claims, const struct claimant *claimant);
 
+/** claims_of_name() - whose name is that?  NULL if nobody's */
+const struct claimant *claims_of_name(const struct claims *claims, const char *name);
+
+/** claims_of_address() - whose address is that?  NULL if nobody's */
+const struct claimant *claims_of_address(const struct claims *claims,
+					 const struct address *address);
+
 /** claims_close() - a zeroed one is fine */
 void claims_close(struct claims *claims);
 

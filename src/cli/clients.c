@@ -167,8 +167,8 @@ int command_list(int argc, char *argv[])
 
 /* ---- What changes files ---- */
 
-/* The folder, locked against others who change it, and what is in it. */
-static int open_folder(const struct hub *hub, struct keyfolder *ret_folder, int *ret_lock)
+/* The folder locked against others who change it, and the server aware of all that is in it. */
+static int open_folder(struct hub *hub, int *ret_lock)
 {
 	struct keyfile_complaint complaint;
 	scoped_fd lock = -1;
@@ -177,22 +177,25 @@ static int open_folder(const struct hub *hub, struct keyfolder *ret_folder, int 
 	if (r >= 0)
 		return r;
 	lock = keyfolder_open(hub->keys, &complaint);
-	r = lock < 0 ? lock : keyfolder_read(hub->keys, ret_folder, &complaint);
-	if (r < 0)
-		return hub_complaint(&complaint, r);
+	if (lock < 0)
+		return hub_complaint(&complaint, lock);
+	r = hub_reload(hub, NULL);
+	if (r)
+		return r;
 	*ret_lock = take_fd(&lock);
 	return -1;
 }
 
 /**
- * with_folder() - do something with a server's files: find it, lock its folder, and afterwards let go
+ * with_client() - do something with the file of a server's client: find the server, lock its folder, ask
+ * what is known of the client, and afterwards let go
  * @work: returns an exit status
  */
-static int with_folder(int argc, char *argv[], const char *usage,
+static int with_client(int argc, char *argv[], const char *usage,
 		       int (*work)(const struct wishes *wishes, struct hub *hub,
-				   const struct keyfolder *folder))
+				   const struct hub_client *client))
 {
-	struct keyfolder folder = { 0 };
+	struct hub_client client;
 	struct wishes wishes;
 	struct hub hub;
 	scoped_fd lock = -1;
@@ -202,62 +205,55 @@ static int with_folder(int argc, char *argv[], const char *usage,
 		r = hub_find(wishes.interface, &hub);
 	if (r >= 0)
 		return r;
-	r = open_folder(&hub, &folder, &lock);
+	r = open_folder(&hub, &lock);
 	if (r < 0)
-		r = work(&wishes, &hub, &folder);
-	keyfolder_release(&folder);
+		r = hub_ask_client(&hub, wishes.name, &client);
+	if (r < 0)
+		r = work(&wishes, &hub, &client);
 	hub_release(&hub);
 	return r;
 }
 
 static int remove_client(const struct wishes *wishes, struct hub *hub,
-			 const struct keyfolder *folder)
+			 const struct hub_client *client)
 {
+	struct keytext key = { 0 };
 	char path[PATH_MAX];
-	size_t at;
-	int r = hub_file_of(hub, folder, wishes->name, path, &at);
+	int r;
 
+	sodium_mlock(&key, sizeof(key));
+	r = hub_read_key(hub, wishes->name, client, path, &key);
+	sodium_munlock(&key, sizeof(key)); /* wipes too */
 	if (r >= 0)
 		return r;
 	if (unlink(path) < 0) {
 		say("%s cannot be deleted: %s", path, strerror(errno));
 		return EXIT_FAILURE;
 	}
-	return hub_reload(hub, NULL);
+	return hub_bring(hub, client->file);
 }
 
 int command_remove(int argc, char *argv[])
 {
-	return with_folder(argc, argv, usage_remove, remove_client);
+	return with_client(argc, argv, usage_remove, remove_client);
 }
 
 /* ---- invite and rotate ---- */
 
-/* The server's own addresses are taken, and its networks are those that addresses come from. */
+/* Those that the server has found free, one for each of its networks. */
 static bool give_addresses(struct keytext *key, const struct hub *hub,
-			   const struct keyfolder *folder)
+			   const struct hub_client *client)
 {
-	struct keytext *taken = sodium_allocarray(folder->count + 1, sizeof(*taken));
-	bool found = taken;
+	struct prefix network;
 
-	if (!taken)
-		return false;
-	if (folder->count > 0)
-		memcpy(taken, folder->key, folder->count * sizeof(*taken));
-	taken[folder->count] = (struct keytext){ .address_count = hub->address_count };
-	memcpy(taken[folder->count].address, hub->address, sizeof(hub->address));
-	for (unsigned i = 0; found && i < hub->address_count && i < KEY_ADDRESSES_MAX; i++) {
-		struct prefix network = prefix_network(&hub->address[i]);
-
-		found = network_next_free(&network, taken, folder->count + 1, &key->address[i]);
-		if (!found)
-			say("%s has no address left: remove clients, or give this one others with "
-			    "--address",
-			    prefix_print(&network, (char[PREFIX_TEXT_BYTES]){ 0 }));
-		key->address_count = i + 1;
-	}
-	sodium_free(taken);
-	return found;
+	memcpy(key->address, client->free, sizeof(key->address));
+	key->address_count = client->free_count;
+	if (client->free_count == hub->address_count || client->free_count == KEY_ADDRESSES_MAX)
+		return true;
+	network = prefix_network(&hub->address[client->free_count]);
+	say("%s has no address left: remove clients, or give this one others with --address",
+	    prefix_print(&network, (char[PREFIX_TEXT_BYTES]){ 0 }));
+	return false;
 }
 
 /* What is given by hand must be in one of the server's networks, and not the server's own. */
@@ -287,8 +283,8 @@ static bool are_addresses_possible(const struct keytext *key, const struct hub *
 }
 
 /* Where the new client finds the server: as was asked, as the others do, as this machine is found. */
-static int choose_endpoint(const char *asked, const struct hub *hub, const struct keyfolder *folder,
-			   struct hostport *endpoint)
+static int choose_endpoint(const char *asked, const struct hub *hub,
+			   const struct hub_client *client, struct hostport *endpoint)
 {
 	struct address address;
 	const char *wrong;
@@ -297,8 +293,8 @@ static int choose_endpoint(const char *asked, const struct hub *hub, const struc
 		say("--endpoint: found '%s': %s", asked, wrong);
 		return EXIT_USAGE;
 	}
-	for (size_t i = 0; i < folder->count && !*endpoint->host; i++)
-		*endpoint = folder->key[i].endpoint;
+	if (!*endpoint->host)
+		*endpoint = client->endpoint;
 	if (!*endpoint->host) {
 		if (!machine_address(&address)) {
 			say("this machine has no address that a client could find it by: say one "
@@ -313,9 +309,9 @@ static int choose_endpoint(const char *asked, const struct hub *hub, const struc
 }
 
 static int fill_key(const struct wishes *wishes, const struct hub *hub,
-		    const struct keyfolder *folder, struct keytext *key)
+		    const struct hub_client *client, struct keytext *key)
 {
-	int r = choose_endpoint(wishes->endpoint, hub, folder, &key->endpoint);
+	int r = choose_endpoint(wishes->endpoint, hub, client, &key->endpoint);
 	struct complaint complaint;
 
 	if (r >= 0)
@@ -325,57 +321,57 @@ static int fill_key(const struct wishes *wishes, const struct hub *hub,
 		say("--address: %s", complaint.text);
 		return EXIT_USAGE;
 	}
-	if (wishes->address ? !are_addresses_possible(key, hub) : !give_addresses(key, hub, folder))
+	if (wishes->address ? !are_addresses_possible(key, hub) : !give_addresses(key, hub, client))
 		return EXIT_USAGE;
 	randombytes_buf(&key->psk, sizeof(key->psk));
 	return -1;
 }
 
 /* The file is there only if the server has taken it. */
-static int add_client(const char *path, const struct keytext *key, struct hub *hub)
+static int add_client(const char *file, const struct keytext *key, struct hub *hub)
 {
 	struct keyfile_complaint complaint;
-	int r = keyfile_write(path, key, &complaint);
+	char path[PATH_MAX];
+	int r = keyfile_write(hub_path_of(hub, file, path), key, &complaint);
 
 	if (r < 0)
 		return hub_complaint(&complaint, r);
-	r = hub_reload(hub, NULL);
+	r = hub_bring(hub, file);
 	if (r)
 		unlink(path);
 	return r ? r : invite_show(key, path);
 }
 
-static int invite(const struct wishes *wishes, struct hub *hub, const struct keyfolder *folder)
+static int invite(const struct wishes *wishes, struct hub *hub, const struct hub_client *client)
 {
 	struct keytext key = { 0 };
-	char path[PATH_MAX];
+	char file[KEY_NAME_BYTES + 8];
 	int r = -1;
 
-	for (size_t i = 0; i < folder->count; i++) {
-		if (strcmp(folder->key[i].name, wishes->name) == 0) {
-			say("%s has a key already, in %s/%s: minivpn rotate %s gives it a new one",
-			    wishes->name, hub->keys, folder->file[i], wishes->name);
-			return EXIT_USAGE;
-		}
+	if (client->is_known) {
+		say("%s has a key already, in %s/%s: minivpn rotate %s gives it a new one",
+		    wishes->name, hub->keys, client->file, wishes->name);
+		return EXIT_USAGE;
 	}
-	snprintf(path, sizeof(path), "%.*s/%s.key", PATH_MAX - KEY_NAME_BYTES - 8, hub->keys,
-		 wishes->name);
+	snprintf(file, sizeof(file), "%s.key", wishes->name);
 	sodium_mlock(&key, sizeof(key));
-	r = fill_key(wishes, hub, folder, &key);
+	r = fill_key(wishes, hub, client, &key);
 	if (r < 0)
-		r = add_client(path, &key, hub);
+		r = add_client(file, &key, hub);
 	sodium_munlock(&key, sizeof(key)); /* wipes too */
 	return r;
 }
 
 int command_invite(int argc, char *argv[])
 {
-	return with_folder(argc, argv, usage_invite, invite);
+	return with_client(argc, argv, usage_invite, invite);
 }
 
-static int rotate_in(const char *path, struct keytext *key, const struct keytext *before,
-		     struct hub *hub)
+/* @pair: the key as it is, and room for the one that takes its place. */
+static int rotate_in(const char *path, const char *file, struct keytext pair[2], struct hub *hub)
 {
+	const struct keytext *before = &pair[0];
+	struct keytext *key = &pair[1];
 	struct keyfile_complaint complaint;
 	int r, error;
 
@@ -389,37 +385,31 @@ static int rotate_in(const char *path, struct keytext *key, const struct keytext
 	r = keyfile_replace(path, key, &complaint);
 	if (r < 0)
 		return hub_complaint(&complaint, r);
-	r = hub_reload(hub, NULL);
+	r = hub_bring(hub, file);
 	if (r == 0)
 		return invite_show(key, path);
 	error = keyfile_replace(path, before, &complaint);
 	return error < 0 ? hub_complaint(&complaint, error) : r;
 }
 
-static int rotate(const struct wishes *wishes, struct hub *hub, const struct keyfolder *folder)
+static int rotate(const struct wishes *wishes, struct hub *hub, const struct hub_client *client)
 {
-	struct keytext key;
+	struct keytext pair[2] = { 0 };
 	char path[PATH_MAX];
-	size_t at, i;
-	int r = hub_file_of(hub, folder, wishes->name, path, &at);
+	int r;
 
-	if (r < 0) {
-		key = folder->key[at];
-		for (i = 0; i < json_array_size(hub->retired); i++)
-			if (strcmp(json_string_value(json_array_get(hub->retired, i)) ?: "",
-				   key.name) == 0)
-				key.has_old = false;
-		r = choose_endpoint(NULL, hub, folder, &key.endpoint);
-	}
-	if (r >= 0)
-		return r;
-	sodium_mlock(&key, sizeof(key));
-	r = rotate_in(path, &key, &folder->key[at], hub);
-	sodium_munlock(&key, sizeof(key)); /* wipes too */
+	sodium_mlock(pair, sizeof(pair));
+	r = hub_read_key(hub, wishes->name, client, path, &pair[0]);
+	pair[1] = pair[0];
+	if (r < 0)
+		r = choose_endpoint(NULL, hub, client, &pair[1].endpoint);
+	if (r < 0)
+		r = rotate_in(path, client->file, pair, hub);
+	sodium_munlock(pair, sizeof(pair)); /* wipes too */
 	return r;
 }
 
 int command_rotate(int argc, char *argv[])
 {
-	return with_folder(argc, argv, usage_rotate, rotate);
+	return with_client(argc, argv, usage_rotate, rotate);
 }

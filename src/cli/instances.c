@@ -60,14 +60,25 @@ int instances_meant(int count, char *names[], struct instances *ret_instances)
 	return EXIT_FAILURE;
 }
 
-int instance_ask(const char *name, const char *request, int passed, json_t **ret_reply)
+static int ask(const char *name, const struct control_request *request, json_t **ret_reply)
 {
 	char directory[STATE_PATH_BYTES];
-	int r = control_ask(state_directory(name, directory), request, passed, ret_reply);
+	int r = control_ask(state_directory(name, directory), request, ret_reply);
 
 	if (r == 0)
 		return 0;
 	say("%s cannot be asked: %s%s", name, strerror(-r),
 	    r == -EACCES ? " (that is for root: run it with sudo)" : "");
 	return EXIT_FAILURE;
+}
+
+int instance_ask(const char *name, const char *request, int passed, json_t **ret_reply)
+{
+	return ask(name, &(struct control_request){ .word = request, .passed = passed }, ret_reply);
+}
+
+int instance_ask_of(const char *name, const char *request, const char *client, json_t **ret_reply)
+{
+	return ask(name, &(struct control_request){ .word = request, .name = client, .passed = -1 },
+		   ret_reply);
 }

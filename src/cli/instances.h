@@ -28,11 +28,15 @@ int instances_meant(int count, char *names[], struct instances *ret_instances);
 
 /**
  * instance_ask() - ask the tunnel of that name (run/control.h)
+ * @request:   a word
  * @passed:    a descriptor to go with the request, or -1
  * @ret_reply: the caller's to json_decref(); an "error" in it is his, too
  *
  * Return: 0; otherwise exit status 1, and that it cannot be asked was said
  */
 int instance_ask(const char *name, const char *request, int passed, json_t **ret_reply);
+
+/** instance_ask_of() - the same about a client of a server, by its name */
+int instance_ask_of(const char *name, const char *request, const char *client, json_t **ret_reply);
 
 #endif

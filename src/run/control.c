@@ -150,25 +150,29 @@ json_t *control_denial(void)
 static json_t *reply_to(struct control *control, struct control_client *client)
 {
 	json_error_t error;
-	json_t *request = json_loadb(client->request, client->got, JSON_REJECT_DUPLICATES, &error);
+	json_t *members = json_loadb(client->request, client->got, JSON_REJECT_DUPLICATES, &error);
 	json_t *reply = json_pack("{s:s}", "minivpn", MINIVPN_VERSION), *answer;
-	const char *word = json_string_value(json_object_get(request, "request"));
+	const struct control_request request = {
+		.word = json_string_value(json_object_get(members, "request")),
+		.name = json_string_value(json_object_get(members, "name")),
+		.passed = client->passed,
+		.owner = client->owner,
+	};
 
-	if (!word) {
+	if (!request.word) {
 		json_object_set_new(reply, "error", json_string("expected {\"request\": \"...\"}"));
 	} else {
-		answer = control->answer(control->context, word, client->passed, client->owner,
-					 &client->list);
+		answer = control->answer(control->context, &request, &client->list);
 		if (answer) {
 			if (!json_object_get(answer, "error"))
-				json_object_set_new(reply, "reply", json_string(word));
+				json_object_set_new(reply, "reply", json_string(request.word));
 			json_object_update(reply, answer);
 			json_decref(answer);
 		} else {
 			json_object_set_new(reply, "error", json_string("unknown request"));
 		}
 	}
-	json_decref(request);
+	json_decref(members);
 	return reply;
 }
 
@@ -387,7 +391,7 @@ static int receive_all(int fd, char **ret_text, size_t *ret_bytes)
 	return 0;
 }
 
-int control_ask(const char *directory, const char *request, int passed, json_t **ret_reply)
+int control_ask(const char *directory, const struct control_request *request, json_t **ret_reply)
 {
 	scoped_fd fd = -1;
 	scoped_memory char *text = NULL;
@@ -399,8 +403,10 @@ int control_ask(const char *directory, const char *request, int passed, json_t *
 
 	if (r < 0)
 		return r;
-	bytes = (size_t)snprintf(line, sizeof(line), "{\"request\": \"%s\"}\n", request);
-	r = send_with_descriptor(fd, line, bytes, passed);
+	bytes = (size_t)snprintf(line, sizeof(line), "{\"request\": \"%s\"%s%s%s}\n", request->word,
+				 request->name ? ", \"name\": \"" : "", request->name ?: "",
+				 request->name ? "\"" : "");
+	r = send_with_descriptor(fd, line, bytes, request->passed);
 	if (r == 0)
 		r = receive_all(fd, &text, &bytes);
 	if (r < 0)

@@ -4,6 +4,7 @@
  * says by itself what it is, then the connection ends.
  *
  *	{"request": "status"}   ->   {"minivpn": "0.1.0", "reply": "status", ...}
+ *	{"request": "client", "name": "laptop"}   likewise, of that name
  *	anything else           ->   {"minivpn": "0.1.0", "error": "..."}
  *	not for who asks        ->   {"minivpn": "0.1.0", "error": "...", "denied": true}
  *
@@ -48,17 +49,27 @@ struct control_list {
 };
 
 /**
+ * struct control_request - what is asked
+ * @word:   value of its member "request"
+ * @name:   what that is about; NULL if nothing
+ * @passed: a descriptor that goes with it, or -1; it stays the sender's, and control closes the receiver's
+ * @owner:  to who answers: asked by root, or by the user who made the socket
+ */
+struct control_request {
+	const char *word, *name;
+	int passed;
+	bool owner;
+};
+
+/**
  * control_answer - what answers requests
  * @context: as given to control_start()
- * @request: value of the request's member "request"
- * @passed:  the descriptor that came with it, or -1; control closes it
- * @owner:   asked by root, or by the user who made the socket
  * @ret_list: what is to come behind what is returned; zeroed before
  *
  * Return: the reply's further members, as an object that control takes over ("error" among them if it
  * could not be done, see control_denial()); NULL for a request that is not known
  */
-typedef json_t *control_answer(void *context, const char *request, int passed, bool owner,
+typedef json_t *control_answer(void *context, const struct control_request *request,
 			       struct control_list *ret_list);
 
 /** control_denial() - what to answer if that is for the owner alone */
@@ -130,13 +141,12 @@ void control_stop(struct control *control);
 /**
  * control_ask() - the asking end: connect, ask, wait for the reply
  * @directory: of the instance
- * @request:   word
- * @passed:    a descriptor to go with it, or -1; stays the caller's
+ * @request:   its word and name have no character that JSON would escape
  * @ret_reply: the whole reply, an object; the caller's to json_decref()
  *
  * Return: 0; -ENOENT or -ECONNREFUSED if nothing runs there; -EACCES if it is not for us; -EPROTO for a reply that is no object;
  * or negative errno
  */
-int control_ask(const char *directory, const char *request, int passed, json_t **ret_reply);
+int control_ask(const char *directory, const struct control_request *request, json_t **ret_reply);
 
 #endif

@@ -26,6 +26,7 @@
  * @keyring:    the peers' names and addresses
  * @key_path:   where the keys come from; empty if that is no file
  * @keywatch:   which of their files were touched
+ * @free_from:  below that host each of the tunnel's networks is full
  * @bundle:     what the keys are made of, until they are
  * @aead:       the back-end in use
  * @further:    what workers beside the first one have
@@ -55,6 +56,7 @@ struct network {
 	struct keyring keyring;
 	char key_path[PATH_MAX];
 	struct keywatch keywatch;
+	uint32_t free_from[TUNNEL_ADDRESSES_MAX];
 	struct keybundle bundle;
 	struct aead_choice aead;
 	struct further further;
@@ -114,7 +116,7 @@ void network_note_endpoint(struct network *network, const char *name,
 			   const struct endpoint *endpoint);
 
 /** requests_answer() - what answers the control socket; a control_answer */
-json_t *requests_answer(void *context, const char *request, int passed, bool owner,
+json_t *requests_answer(void *context, const struct control_request *asked,
 			struct control_list *ret_list);
 
 /** reload_routes() - route the networks of all peers to them; 0, or negative errno and it was said */

@@ -194,6 +194,8 @@ static json_t *take_up(struct network *network, const struct keybundle *bundle)
 			  (json_int_t)change.changed, "removed", (json_int_t)change.removed, "keys",
 			  (json_int_t)change.count);
 	forget_endpoints(network, &change);
+	if (change.gone_count > 0) /* their addresses are free */
+		memset(network->free_from, 0, sizeof(network->free_from));
 	error = keyring_commit(&network->keyring, &change, worker_engine(network->worker),
 			       ROLE_SERVER, network_endpoint_of, network, now);
 	network->to_retire = true;

@@ -3,6 +3,7 @@
 #include "run/network_parts.h"
 
 #include "io/clock.h"
+#include "keys/addresses.h"
 #include "run/status.h"
 
 #include <sodium.h>
@@ -70,16 +71,16 @@ static json_t *answer_status(struct network *network, struct control_list *ret_l
 	return status_json(&view, clock_now());
 }
 
-/* Names of those whose old key has had its day, so that somebody who may can strike it out. */
-static json_t *retired_names(const struct network *network)
+/* Those whose old key has had its day, and their files, so that somebody who may can strike it out. */
+static json_t *retired_files(const struct network *network)
 {
-	json_t *names = json_array();
+	json_t *files = json_object();
 
 	for (size_t i = 0; i < network->keyring.count && network->keyring.retired > 0; i++)
 		if (network->keyring.entry[i]->retired)
-			json_array_append_new(names,
-					      json_string(network->keyring.entry[i]->key.name));
-	return names;
+			json_object_set_new(files, network->keyring.entry[i]->key.name,
+					    json_string(network->keyring.entry[i]->file));
+	return files;
 }
 
 /* What `minivpn invite` and its like have to know. */
@@ -92,7 +93,60 @@ static json_t *answer_about(struct network *network)
 			 tunnel->interface, "keys", network->key_path, "port",
 			 tunnel->bind_port ? tunnel->bind_port : DEFAULT_PORT, "addresses",
 			 status_prefixes(tunnel->address, tunnel->address_count), "retired",
-			 retired_names(network));
+			 retired_files(network));
+}
+
+static bool is_taken(const void *context, const struct address *address)
+{
+	const struct network *network = context;
+
+	for (unsigned i = 0; i < network->tunnel->address_count; i++)
+		if (address_equal(&network->tunnel->address[i].address, address))
+			return true;
+	return claims_of_address(&network->keyring.claims, address) != NULL;
+}
+
+/* The next free address in each of the tunnel's networks, up to the first that is full. */
+static json_t *free_addresses(struct network *network)
+{
+	const struct tunnel *tunnel = network->tunnel;
+	json_t *list = json_array();
+	struct prefix address;
+
+	for (unsigned i = 0; i < tunnel->address_count && i < KEY_ADDRESSES_MAX; i++) {
+		struct prefix within = prefix_network(&tunnel->address[i]);
+
+		if (!network_first_free(&within, is_taken, network, &network->free_from[i],
+					&address))
+			break;
+		json_array_append_new(list, json_string(shown_prefix(&address)));
+	}
+	return list;
+}
+
+/* Where the clients' files say that the server is: the first that says it. */
+static json_t *said_endpoint(const struct keyring *keyring)
+{
+	char text[HOSTPORT_BYTES];
+
+	for (size_t i = 0; i < keyring->count; i++)
+		if (*keyring->entry[i]->key.endpoint.host)
+			return json_string(hostport_print(&keyring->entry[i]->key.endpoint, text));
+	return json_null();
+}
+
+/* What somebody has to know who makes, changes or deletes the key of a client. */
+static json_t *answer_client(struct network *network, const char *name)
+{
+	const struct claimant *claimant;
+
+	if (!name)
+		return json_pack("{s:s}", "error", "expected {\"name\": \"...\"} as well");
+	claimant = claims_of_name(&network->keyring.claims, name);
+	return json_pack("{s:b, s:o, s:o, s:o}", "known", claimant != NULL, "file",
+			 claimant ? json_string(claimant->file) ?: json_null() : json_null(),
+			 "endpoint", said_endpoint(&network->keyring), "free",
+			 claimant ? json_array() : free_addresses(network));
 }
 
 static json_t *answer_down(struct network *network)
@@ -133,25 +187,28 @@ static json_t *answer_keylog(struct network *network)
 	return json_pack("{s:o}", "sas", list);
 }
 
-json_t *requests_answer(void *context, const char *request, int passed, bool owner,
+json_t *requests_answer(void *context, const struct control_request *asked,
 			struct control_list *ret_list)
 {
 	struct network *network = context;
+	const char *request = asked->word;
 
 	if (strcmp(request, "status") == 0)
 		return answer_status(network, ret_list);
 	if (strcmp(request, "about") == 0)
 		return answer_about(network);
 	/* All else changes something, or shows a secret. */
-	if (!owner)
+	if (!asked->owner)
 		return control_denial();
 	if (strcmp(request, "down") == 0)
 		return answer_down(network);
 	if (strcmp(request, "keylog") == 0)
 		return answer_keylog(network);
+	if (strcmp(request, "client") == 0)
+		return answer_client(network, asked->name);
 	if (strcmp(request, "touched") == 0)
 		return reload_touched(network);
 	if (strcmp(request, "reload") == 0)
-		return reload_keys(network, passed);
+		return reload_keys(network, asked->passed);
 	return NULL;
 }

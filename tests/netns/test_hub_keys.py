@@ -179,6 +179,68 @@ def test_a_file_may_be_written_under_another_name(world, another_name):
     assert address_of(world, "bob") == "10.9.0.4/24"
 
 
+def test_invites_at_once_have_addresses_of_their_own(world):
+    """Each knows of the others, and of files that nobody has told the server of."""
+    world.keygen("alice", "--address", "10.9.0.2/24")
+    world.start("--address", "10.9.0.1/24", "--address", "fd09::1/64")
+    world.keygen("bystander", "--address", "10.9.0.3/24,fd09::2/64")
+    invites = [world.server.start("minivpn", "invite", f"c{number}") for number in range(8)]
+    assert [invite.wait(timeout=20) for invite in invites] == 8 * [0]
+    given = [address for peer in world.status()["peers"] for address in peer["addresses"]]
+    assert len(given) == len(set(given)) == 1 + 2 + 8 * 2
+    assert {f"10.9.0.{n}/24" for n in range(2, 12)} < set(given)
+    again = world.server.run("minivpn", "invite", "c3", check=False)
+    assert again.returncode == 2 and "c3 has a key already, in " in again.stderr
+
+
+# In place of a server: answers as it is told to, and says what it was brought.
+LIAR = """
+import fcntl, json, os, socket, sys
+folder = f"/run/minivpn/netns-{os.stat('/proc/self/ns/net').st_ino}/minivpn0"
+os.makedirs(folder)
+lock = os.open(folder, os.O_RDONLY)
+fcntl.flock(lock, fcntl.LOCK_EX)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(folder + "/control")
+listener.listen()
+print("ready", flush=True)
+while True:
+    asking, _ = listener.accept()
+    request, brought, _, _ = socket.recv_fds(asking, 4096, 1)
+    if brought:
+        print("brought:", os.pread(brought[0], 1 << 20, 0), flush=True)
+    asking.sendall(json.dumps({"minivpn": "x", **json.loads(sys.argv[1])[json.loads(request)["request"]]}).encode())
+    asking.close()
+"""
+
+
+@pytest.mark.parametrize("file, says", [("../alice.key", "its key is in a file whose name"),
+                                        ("bob.key", "found the key of bob, expected that of alice")])
+def test_a_server_that_lies_gets_nothing_that_is_not_its_own(world, file, says):
+    """What reads, deletes and rewrites files has more rights than who says which ones."""
+    alice, bob, carol = map(world.keygen, ("alice", "bob", "carol"))
+    old = re.search("^key = .*\n", carol.read_text(), re.MULTILINE).group(0)
+    for key in (alice, bob):
+        key.write_text(f"{key.read_text()}old-{old}")
+    alice = alice.rename(world.lab.folder / "alice.key")
+    folder, texts = world.keys.stat(), (alice.read_text(), bob.read_text())
+    liar = world.server.start("/usr/bin/python3", "-c", LIAR, json.dumps({
+        "about": {"role": "server", "interface": "minivpn0", "keys": str(world.keys), "port": 4500,
+                  "addresses": ["10.9.0.1/24"], "retired": {"alice": file}},
+        "touched": {"device": folder.st_dev, "inode": folder.st_ino, "until": 0, "known": True,
+                    "files": [file]},
+        "reload": {"keys": 1, "added": 0, "changed": 0, "removed": 0},
+        "client": {"known": True, "file": file, "endpoint": None, "free": []}}))
+    liar.wait_for_output("ready")
+    world.server.run("minivpn", "reload")
+    secret = re.search("key = mvk1-(.*)", texts[0]).group(1)
+    assert "brought:" in liar.output() and secret not in liar.output()
+    for command in ("remove", "rotate"):
+        refused = world.server.run("minivpn", command, "alice", check=False)
+        assert refused.returncode and says in refused.stderr
+    assert (alice.read_text(), bob.read_text()) == texts
+
+
 def test_another_folder_in_its_place(world):
     world.keygen("alice", "--address", "10.9.0.2/24")
     world.start("--address", "10.9.0.1/24")

@@ -42,9 +42,10 @@ static json_t *more(void *context, char cursor[CONTROL_CURSOR_BYTES])
 	return some;
 }
 
-static json_t *answer(void *context, const char *request, int passed, bool owner,
+static json_t *answer(void *context, const struct control_request *asked,
 		      struct control_list *ret_list)
 {
+	const char *request = asked->word;
 	char *large, byte = 0;
 	json_t *object;
 
@@ -53,10 +54,12 @@ static json_t *answer(void *context, const char *request, int passed, bool owner
 	if (strcmp(request, "small") == 0)
 		return json_pack("{s:i}", "number", 7);
 	if (strcmp(request, "owner") == 0)
-		return owner ? json_pack("{s:s}", "for", "owner") : control_denial();
+		return asked->owner ? json_pack("{s:s}", "for", "owner") : control_denial();
 	if (strcmp(request, "passed") == 0)
-		return read(passed, &byte, 1) == 1 ? json_pack("{s:i}", "byte", byte)
-						   : json_pack("{s:s}", "error", "no byte");
+		return read(asked->passed, &byte, 1) == 1 ? json_pack("{s:i}", "byte", byte)
+							  : json_pack("{s:s}", "error", "no byte");
+	if (strcmp(request, "name") == 0)
+		return json_pack("{s:s}", "name", asked->name ?: "none");
 	if (strcmp(request, "list") == 0) {
 		*ret_list = (struct control_list){ "numbers", more };
 		return json_pack("{s:i}", "number", 7);
@@ -134,6 +137,19 @@ static void the_socket_is_private(void **state)
 	assert_int_equal(stat_socket().st_mode & 07777, 0600);
 }
 
+static int ask_of(const char *request, const char *name, int passed, json_t **ret_reply)
+{
+	return control_ask(
+		folder,
+		&(struct control_request){ .word = request, .name = name, .passed = passed },
+		ret_reply);
+}
+
+static int ask(const char *request, int passed, json_t **ret_reply)
+{
+	return ask_of(request, NULL, passed, ret_reply);
+}
+
 static void ask_for(const char *request, const char *member, const char *text)
 {
 	json_t *reply;
@@ -141,8 +157,8 @@ static void ask_for(const char *request, const char *member, const char *text)
 	bool ok;
 
 	if (child == 0) {
-		ok = control_ask(folder, request, -1, &reply) == 0 &&
-		     json_object_get(reply, "minivpn") && json_object_get(reply, member) &&
+		ok = ask(request, -1, &reply) == 0 && json_object_get(reply, "minivpn") &&
+		     json_object_get(reply, member) &&
 		     (!text ||
 		      strcmp(json_string_value(json_object_get(reply, member)), text) == 0);
 		_exit(!ok);
@@ -167,7 +183,7 @@ static int ask_as(uid_t user, gid_t group, const gid_t *further, size_t count, c
 		snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", folder);
 		if (connect(probe, (struct sockaddr *)&address, sizeof(address)) < 0)
 			_exit(2);
-		r = control_ask(folder, request, -1, &reply);
+		r = ask(request, -1, &reply);
 		_exit(r == 0 ? 0 : r == -EACCES ? 1 : 3);
 	}
 	return serve_until(child);
@@ -213,7 +229,8 @@ static void requests_are_answered(void **state)
 	ask_for("small", "number", NULL);
 	ask_for("small", "reply", "small");
 	ask_for("nonsense", "error", "unknown request");
-	assert_int_equal(answered, 3);
+	ask_for("name", "name", "none");
+	assert_int_equal(answered, 4);
 }
 
 static void a_reply_may_be_larger_than_the_socket(void **state)
@@ -223,7 +240,7 @@ static void a_reply_may_be_larger_than_the_socket(void **state)
 
 	(void)state;
 	if (child == 0) {
-		if (control_ask(folder, "large", -1, &reply) < 0)
+		if (ask("large", -1, &reply) < 0)
 			_exit(1);
 		_exit(json_string_length(json_object_get(reply, "text")) != LARGE);
 	}
@@ -241,7 +258,7 @@ static void a_list_comes_in_pieces(void **state)
 
 	(void)state;
 	if (child == 0) {
-		if (control_ask(folder, "list", -1, &reply) < 0 ||
+		if (ask("list", -1, &reply) < 0 ||
 		    json_integer_value(json_object_get(reply, "number")) != 7)
 			_exit(1);
 		numbers = json_object_get(reply, "numbers");
@@ -265,6 +282,20 @@ static void a_list_comes_in_pieces(void **state)
 	assert_int_equal(most, 1);
 }
 
+static void a_request_may_be_about_somebody(void **state)
+{
+	json_t *reply;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		if (ask_of("name", "b.o-b_7", -1, &reply) < 0)
+			_exit(1);
+		_exit(strcmp(json_string_value(json_object_get(reply, "name")), "b.o-b_7") != 0);
+	}
+	assert_int_equal(serve_until(child), 0);
+}
+
 static void a_descriptor_may_come_along(void **state)
 {
 	int ends[2];
@@ -277,11 +308,11 @@ static void a_descriptor_may_come_along(void **state)
 	if (child == 0) {
 		json_t *reply;
 
-		if (control_ask(folder, "passed", ends[0], &reply) < 0)
+		if (ask("passed", ends[0], &reply) < 0)
 			_exit(1);
 		if (json_integer_value(json_object_get(reply, "byte")) != 'x')
 			_exit(2);
-		if (control_ask(folder, "passed", -1, &reply) < 0)
+		if (ask("passed", -1, &reply) < 0)
 			_exit(3);
 		_exit(!json_object_get(reply, "error") || json_object_get(reply, "reply"));
 	}
@@ -347,7 +378,7 @@ static void silent_ones_do_not_keep_others_out(void **state)
 			connect_raw();
 			usleep(2000);
 		}
-		_exit(control_ask(folder, "small", -1, &reply) < 0);
+		_exit(ask("small", -1, &reply) < 0);
 	}
 	assert_int_equal(serve_until(child), 0);
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
@@ -369,7 +400,7 @@ static void who_is_interrupted_asks_on(void **state)
 	if (child == 0) {
 		signal(SIGALRM, interrupted);
 		setitimer(ITIMER_REAL, &often, NULL);
-		_exit(control_ask(folder, "large", -1, &reply) < 0);
+		_exit(ask("large", -1, &reply) < 0);
 	}
 	assert_int_equal(serve_until(child), 0);
 }
@@ -399,10 +430,11 @@ static void a_slow_reader_that_said_all_costs_nothing(void **state)
 
 static void nothing_running_is_told(void **state)
 {
+	const struct control_request small = { .word = "small", .passed = -1 };
 	json_t *reply;
 
 	(void)state;
-	assert_int_equal(control_ask("/nowhere", "small", -1, &reply), -ENOENT);
+	assert_int_equal(control_ask("/nowhere", &small, &reply), -ENOENT);
 }
 
 int main(void)
@@ -414,6 +446,7 @@ int main(void)
 		cmocka_unit_test(a_group_may_ask_but_for_nothing_of_the_owners),
 		WITH_CONTROL(requests_are_answered),
 		WITH_CONTROL(a_reply_may_be_larger_than_the_socket),
+		WITH_CONTROL(a_request_may_be_about_somebody),
 		WITH_CONTROL(a_descriptor_may_come_along),
 		WITH_CONTROL(nonsense_is_answered_and_bounded),
 		WITH_CONTROL(silent_ones_do_not_keep_others_out),
