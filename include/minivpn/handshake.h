@@ -45,20 +45,26 @@ struct cookie {
 };
 
 /**
- * struct handshake_keys - what a PSK yields for handshakes begun by one role
- * @psk:   the pre-shared key
+ * struct handshake_keys - what a PSK yields for handshakes begun by one role; secret
+ * @psk:   the token psk
  * @role:  the initiator's role
  * @hint:  K_hint
  * @retry: K_retry
  */
 struct handshake_keys {
-	struct psk psk;
+	struct noise_psk psk;
 	enum role role;
 	struct hint_key hint;
 	struct retry_key retry;
 };
 
-void handshake_keys_derive(struct handshake_keys *keys, const struct psk *psk, enum role initiator);
+/**
+ * handshake_keys_derive() - both sets that @psk yields, or one of them
+ * @ret_by_client: for handshakes that the client begins, or NULL
+ * @ret_by_server: likewise
+ */
+void handshake_keys_derive(const struct psk *psk, struct handshake_keys *ret_by_client,
+			   struct handshake_keys *ret_by_server);
 void handshake_keys_wipe(struct handshake_keys *keys);
 
 /** handshake_hint() - SipHash-2-4(@key, @ephemeral), 8 bytes as libsodium writes them */
@@ -132,13 +138,12 @@ void init_seal(struct attempt *attempt, const struct handshake_keys *keys,
 
 /**
  * struct responder - an Init that was opened and not yet answered; secret
- * @noise:            state after message 1
- * @remote_ephemeral: the initiator's e
- * @offer:            its items
+ * @noise: state after message 1, but for its last MixHash: most of what it costs to read an Init, and
+ *         for nothing where a Retry is the answer
+ * @offer: the initiator's items
  */
 struct responder {
 	struct noise noise;
-	uint8_t remote_ephemeral[EPHEMERAL_BYTES];
 	struct payload offer;
 };
 
@@ -159,6 +164,7 @@ enum verdict init_open(struct responder *responder, const struct handshake_keys 
 /**
  * response_create() - message 2
  * @responder:   consumed: wiped on every way out
+ * @init:        the message that it was filled from
  * @answer:      our items, or a refusal
  * @secret:      32 random bytes, used for this Response only
  * @ret_message: RESPONSE_MAX_BYTES of room
@@ -168,9 +174,9 @@ enum verdict init_open(struct responder *responder, const struct handshake_keys 
  * Return: VERDICT_PASS, or VERDICT_FORGED for an all-zero X25519 result (RFC 7748 section 6.1); or
  * VERDICT_BAD_PAYLOAD if @answer does not fit
  */
-enum verdict response_create(struct responder *responder, const struct payload *answer,
-			     const uint8_t secret[EPHEMERAL_BYTES], uint8_t *ret_message,
-			     size_t *ret_bytes, struct split_keys *ret_keys);
+enum verdict response_create(struct responder *responder, const uint8_t init[INIT_BYTES],
+			     const struct payload *answer, const uint8_t secret[EPHEMERAL_BYTES],
+			     uint8_t *ret_message, size_t *ret_bytes, struct split_keys *ret_keys);
 
 /**
  * response_seal() - message 2 around a payload as it stands
@@ -180,7 +186,8 @@ enum verdict response_create(struct responder *responder, const struct payload *
  * The rest as of response_create(), with @ret_message RESPONSE_HEAD_BYTES + @bytes + NOISE_TAG_BYTES
  * long.
  */
-enum verdict response_seal(struct responder *responder, const uint8_t *plaintext, size_t bytes,
+enum verdict response_seal(struct responder *responder, const uint8_t init[INIT_BYTES],
+			   const uint8_t *plaintext, size_t bytes,
 			   const uint8_t secret[EPHEMERAL_BYTES], uint8_t *ret_message,
 			   struct split_keys *ret_keys);
 

@@ -78,8 +78,33 @@ void noise_mix_hash(struct noise *noise, const uint8_t *said, size_t bytes);
 /** noise_mix_key() - MixKey */
 void noise_mix_key(struct noise *noise, const uint8_t *shared, size_t bytes);
 
-/** noise_mix_key_and_hash() - MixKeyAndHash, for the token psk */
-void noise_mix_key_and_hash(struct noise *noise, const uint8_t *shared, size_t bytes);
+/** noise_mix_chain() - MixKey without the cipher key, where another follows before it would be used */
+void noise_mix_chain(struct noise *noise, const uint8_t *shared, size_t bytes);
+
+/**
+ * struct noise_psk - what a PSK contributes as the first token of a pattern; secret
+ * @ck:   the chaining key that it leaves
+ * @said: what of it goes into the hash
+ *
+ * The chaining key before the first token is the name of the protocol.  So MixKeyAndHash(psk), which is a
+ * third of what it takes to read a first message, is the same in all handshakes with one PSK.
+ */
+struct noise_psk {
+	uint8_t ck[NOISE_HASH_BYTES];
+	uint8_t said[NOISE_HASH_BYTES];
+};
+
+/** noise_psk_derive() - @protocol as of noise_begin(); @psk of any length */
+void noise_psk_derive(struct noise_psk *derived, const char *protocol, const uint8_t *psk,
+		      size_t bytes);
+void noise_psk_wipe(struct noise_psk *derived);
+
+/**
+ * noise_mix_psk() - the token psk, straight after noise_begin() with the same protocol
+ *
+ * As noise_mix_chain(): where a token psk comes first, e and with it noise_mix_key() is next.
+ */
+void noise_mix_psk(struct noise *noise, const struct noise_psk *derived);
 
 /** noise_seal() - EncryptAndHash; arguments as of noise_cipher_seal() */
 void noise_seal(struct noise *noise, const uint8_t *plaintext, size_t bytes, uint8_t *ret_sealed);

@@ -128,14 +128,13 @@ struct piece {
 	size_t bytes;
 };
 
-/* First @mac_bytes of HMAC-SHA512(@key, @pieces one after the other). */
-static void hmac(const uint8_t key[32], const struct piece *pieces, size_t count, uint8_t *ret_mac,
-		 size_t mac_bytes)
+/* First @mac_bytes of HMAC-SHA512(key of @keyed, @pieces one after the other). */
+static void hmac_keyed(const crypto_auth_hmacsha512_state *keyed, const struct piece *pieces,
+		       size_t count, uint8_t *ret_mac, size_t mac_bytes)
 {
 	uint8_t mac[crypto_auth_hmacsha512_BYTES];
-	crypto_auth_hmacsha512_state state;
+	crypto_auth_hmacsha512_state state = *keyed;
 
-	crypto_auth_hmacsha512_init(&state, key, 32);
 	for (size_t i = 0; i < count; i++)
 		crypto_auth_hmacsha512_update(&state, pieces[i].at, pieces[i].bytes);
 	crypto_auth_hmacsha512_final(&state, mac);
@@ -144,21 +143,48 @@ static void hmac(const uint8_t key[32], const struct piece *pieces, size_t count
 	sodium_memzero(&state, sizeof(state));
 }
 
-static void derive(const struct psk *psk, const char *label, enum role initiator, uint8_t *ret_key,
-		   size_t key_bytes)
+static void hmac(const uint8_t key[32], const struct piece *pieces, size_t count, uint8_t *ret_mac,
+		 size_t mac_bytes)
+{
+	crypto_auth_hmacsha512_state keyed;
+
+	crypto_auth_hmacsha512_init(&keyed, key, 32);
+	hmac_keyed(&keyed, pieces, count, ret_mac, mac_bytes);
+	sodium_memzero(&keyed, sizeof(keyed));
+}
+
+static void derive(const crypto_auth_hmacsha512_state *psk, const char *label, enum role initiator,
+		   uint8_t *ret_key, size_t key_bytes)
 {
 	uint8_t role = (uint8_t)initiator;
 	struct piece pieces[] = { { label, strlen(label) }, { &role, sizeof(role) } };
 
-	hmac(psk->b, pieces, 2, ret_key, key_bytes);
+	hmac_keyed(psk, pieces, 2, ret_key, key_bytes);
 }
 
-void handshake_keys_derive(struct handshake_keys *keys, const struct psk *psk, enum role initiator)
+static void derive_set(const crypto_auth_hmacsha512_state *psk, const struct noise_psk *token,
+		       enum role initiator, struct handshake_keys *ret_keys)
 {
-	keys->psk = *psk;
-	keys->role = initiator;
-	derive(psk, "minivpn 1 hint ", initiator, keys->hint.b, sizeof(keys->hint.b));
-	derive(psk, "minivpn 1 retry ", initiator, keys->retry.b, sizeof(keys->retry.b));
+	ret_keys->psk = *token;
+	ret_keys->role = initiator;
+	derive(psk, "minivpn 1 hint ", initiator, ret_keys->hint.b, sizeof(ret_keys->hint.b));
+	derive(psk, "minivpn 1 retry ", initiator, ret_keys->retry.b, sizeof(ret_keys->retry.b));
+}
+
+void handshake_keys_derive(const struct psk *psk, struct handshake_keys *ret_by_client,
+			   struct handshake_keys *ret_by_server)
+{
+	crypto_auth_hmacsha512_state keyed;
+	struct noise_psk token;
+
+	crypto_auth_hmacsha512_init(&keyed, psk->b, sizeof(psk->b));
+	noise_psk_derive(&token, NOISE_PROTOCOL, psk->b, sizeof(psk->b));
+	if (ret_by_client)
+		derive_set(&keyed, &token, ROLE_CLIENT, ret_by_client);
+	if (ret_by_server)
+		derive_set(&keyed, &token, ROLE_SERVER, ret_by_server);
+	noise_psk_wipe(&token);
+	sodium_memzero(&keyed, sizeof(keyed));
 }
 
 void handshake_keys_wipe(struct handshake_keys *keys)
@@ -198,15 +224,23 @@ void split_keys_wipe(struct split_keys *keys)
 
 /* ---- the tokens of the pattern ---- */
 
-static void token_psk(struct noise *noise, const struct psk *psk)
+static void token_psk(struct noise *noise, const struct noise_psk *psk)
 {
-	noise_mix_key_and_hash(noise, psk->b, sizeof(psk->b));
+	noise_mix_psk(noise, psk);
 }
 
+/* In the first message: a sealed payload is next. */
 static void token_e(struct noise *noise, const uint8_t ephemeral[EPHEMERAL_BYTES])
 {
 	noise_mix_hash(noise, ephemeral, EPHEMERAL_BYTES);
 	noise_mix_key(noise, ephemeral, EPHEMERAL_BYTES);
+}
+
+/* In the second: ee is next, with a cipher key of its own. */
+static void token_e_before_ee(struct noise *noise, const uint8_t ephemeral[EPHEMERAL_BYTES])
+{
+	noise_mix_hash(noise, ephemeral, EPHEMERAL_BYTES);
+	noise_mix_chain(noise, ephemeral, EPHEMERAL_BYTES);
 }
 
 /* False if there is no shared secret: the other end's e is a point of low order. */
@@ -284,14 +318,14 @@ enum verdict init_open(struct responder *responder, const struct handshake_keys 
 	begin(&noise, keys->role, init);
 	token_psk(&noise, &keys->psk);
 	token_e(&noise, init->ephemeral);
-	if (noise_open(&noise, init->sealed, sizeof(init->sealed), plaintext))
+	if (noise_cipher_open(&noise.cipher, noise.h, sizeof(noise.h), init->sealed,
+			      sizeof(init->sealed), plaintext))
 		verdict = payload_parse(plaintext, sizeof(plaintext), PAYLOAD_INIT,
 					keys->role == ROLE_SERVER, &offer);
 
 	if (verdict == VERDICT_PASS || verdict == VERDICT_UNKNOWN_ITEM) {
 		responder->noise = noise;
 		responder->offer = offer;
-		memcpy(responder->remote_ephemeral, init->ephemeral, EPHEMERAL_BYTES);
 	}
 	noise_wipe(&noise);
 	return verdict;
@@ -299,22 +333,27 @@ enum verdict init_open(struct responder *responder, const struct handshake_keys 
 
 /* ---- <- e, ee ---- */
 
-enum verdict response_seal(struct responder *responder, const uint8_t *plaintext, size_t bytes,
+enum verdict response_seal(struct responder *responder, const uint8_t init[INIT_BYTES],
+			   const uint8_t *plaintext, size_t bytes,
 			   const uint8_t secret[EPHEMERAL_BYTES], uint8_t *ret_message,
 			   struct split_keys *ret_keys)
 {
+	const struct init *answered = (const struct init *)init;
 	struct response *response = (struct response *)ret_message;
 	struct noise *noise = &responder->noise;
 	uint8_t ephemeral[EPHEMERAL_BYTES];
 	enum verdict verdict = VERDICT_FORGED;
 
+	noise_mix_hash(noise, answered->sealed, sizeof(answered->sealed));
 	noise_public(secret, ephemeral);
-	token_e(noise, ephemeral);
-	if (token_ee(noise, secret, responder->remote_ephemeral)) {
+	token_e_before_ee(noise, ephemeral);
+	if (token_ee(noise, secret, answered->ephemeral)) {
 		response->head = head_of(CONTROL_RESPONSE);
 		response->first_spi = be32_from(responder->offer.spi[0]);
 		memcpy(response->ephemeral, ephemeral, EPHEMERAL_BYTES);
-		noise_seal(noise, plaintext, bytes, response->sealed);
+		/* The last message: nothing comes that its hash would go into. */
+		noise_cipher_seal(&noise->cipher, noise->h, sizeof(noise->h), plaintext, bytes,
+				  response->sealed);
 		noise_split(noise, ret_keys->k1, ret_keys->k2);
 		verdict = VERDICT_PASS;
 	}
@@ -322,9 +361,9 @@ enum verdict response_seal(struct responder *responder, const uint8_t *plaintext
 	return verdict;
 }
 
-enum verdict response_create(struct responder *responder, const struct payload *answer,
-			     const uint8_t secret[EPHEMERAL_BYTES], uint8_t *ret_message,
-			     size_t *ret_bytes, struct split_keys *ret_keys)
+enum verdict response_create(struct responder *responder, const uint8_t init[INIT_BYTES],
+			     const struct payload *answer, const uint8_t secret[EPHEMERAL_BYTES],
+			     uint8_t *ret_message, size_t *ret_bytes, struct split_keys *ret_keys)
 {
 	uint8_t plaintext[RESPONSE_PAYLOAD_MAX_BYTES];
 	size_t bytes = payload_build(answer, PAYLOAD_RESPONSE, plaintext, sizeof(plaintext));
@@ -335,7 +374,7 @@ enum verdict response_create(struct responder *responder, const struct payload *
 		return VERDICT_BAD_PAYLOAD;
 	}
 	bytes = (bytes + RESPONSE_PAYLOAD_STEP - 1) / RESPONSE_PAYLOAD_STEP * RESPONSE_PAYLOAD_STEP;
-	verdict = response_seal(responder, plaintext, bytes, secret, ret_message, ret_keys);
+	verdict = response_seal(responder, init, plaintext, bytes, secret, ret_message, ret_keys);
 	if (verdict == VERDICT_PASS)
 		*ret_bytes = RESPONSE_HEAD_BYTES + bytes + NOISE_TAG_BYTES;
 	return verdict;
@@ -349,7 +388,7 @@ enum verdict response_open(const struct attempt *attempt, const uint8_t *message
 	if (response_first_spi(message) != attempt->first_spi)
 		return VERDICT_FORGED;
 	*ret_noise = attempt->noise;
-	token_e(ret_noise, response->ephemeral);
+	token_e_before_ee(ret_noise, response->ephemeral);
 	if (token_ee(ret_noise, attempt->secret, response->ephemeral) &&
 	    noise_open(ret_noise, response->sealed, bytes - RESPONSE_HEAD_BYTES, ret_plaintext))
 		return VERDICT_PASS;

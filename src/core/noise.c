@@ -12,9 +12,9 @@ static_assert(NOISE_KEY_BYTES == crypto_aead_chacha20poly1305_ietf_KEYBYTES, "Ch
 static_assert(NOISE_TAG_BYTES == crypto_aead_chacha20poly1305_ietf_ABYTES, "ChaChaPoly");
 static_assert(NOISE_DH_BYTES == crypto_scalarmult_curve25519_BYTES, "DHLEN");
 
-/* ---- HKDF (4.3): up to three outputs, each the HMAC of the one before and its number ---- */
+/* ---- HKDF (4.3): outputs, each the HMAC of the one before and its number ---- */
 
-enum { HKDF_OUTPUTS_MAX = 3 };
+enum { HKDF_OUTPUTS_MAX = 2 }; /* of three: the third would be a cipher key that is never used */
 
 /**
  * struct hkdf - outputs of one derivation; secret
@@ -98,13 +98,19 @@ void noise_cipher_wipe(struct noise_cipher *cipher)
 /* ---- SymmetricState (5.2) ---- */
 
 /* A name as long as the hash or shorter is not hashed, but filled up with zeros. */
+static void fill_with_name(uint8_t ret[NOISE_HASH_BYTES], const char *protocol)
+{
+	size_t bytes = strlen(protocol);
+
+	assert(bytes <= NOISE_HASH_BYTES);
+	memset(ret, 0, NOISE_HASH_BYTES);
+	memcpy(ret, protocol, bytes);
+}
+
 void noise_begin(struct noise *noise, const char *protocol, const uint8_t *prologue, size_t bytes)
 {
-	size_t name_bytes = strlen(protocol);
-
-	assert(name_bytes <= NOISE_HASH_BYTES);
 	*noise = (struct noise){ 0 };
-	memcpy(noise->h, protocol, name_bytes);
+	fill_with_name(noise->h, protocol);
 	memcpy(noise->ck, noise->h, NOISE_HASH_BYTES);
 	noise_mix_hash(noise, prologue, bytes);
 }
@@ -136,15 +142,37 @@ void noise_mix_key(struct noise *noise, const uint8_t *shared, size_t bytes)
 	sodium_memzero(&derived, sizeof(derived));
 }
 
-void noise_mix_key_and_hash(struct noise *noise, const uint8_t *shared, size_t bytes)
+void noise_mix_chain(struct noise *noise, const uint8_t *shared, size_t bytes)
 {
 	struct hkdf derived;
 
-	hkdf(&derived, noise->ck, shared, bytes, 3);
+	hkdf(&derived, noise->ck, shared, bytes, 1);
 	memcpy(noise->ck, derived.output[0], NOISE_HASH_BYTES);
-	noise_mix_hash(noise, derived.output[1], NOISE_HASH_BYTES);
-	new_cipher(noise, derived.output[2]);
 	sodium_memzero(&derived, sizeof(derived));
+}
+
+void noise_psk_derive(struct noise_psk *derived, const char *protocol, const uint8_t *psk,
+		      size_t bytes)
+{
+	uint8_t ck[NOISE_HASH_BYTES];
+	struct hkdf outputs;
+
+	fill_with_name(ck, protocol);
+	hkdf(&outputs, ck, psk, bytes, 2);
+	memcpy(derived->ck, outputs.output[0], NOISE_HASH_BYTES);
+	memcpy(derived->said, outputs.output[1], NOISE_HASH_BYTES);
+	sodium_memzero(&outputs, sizeof(outputs));
+}
+
+void noise_psk_wipe(struct noise_psk *derived)
+{
+	sodium_memzero(derived, sizeof(*derived));
+}
+
+void noise_mix_psk(struct noise *noise, const struct noise_psk *derived)
+{
+	memcpy(noise->ck, derived->ck, NOISE_HASH_BYTES);
+	noise_mix_hash(noise, derived->said, NOISE_HASH_BYTES);
 }
 
 void noise_seal(struct noise *noise, const uint8_t *plaintext, size_t bytes, uint8_t *ret_sealed)

@@ -253,8 +253,8 @@ struct peer *engine_peer_add(struct engine *engine, const struct peer_config *co
 	}
 
 	peer->tag = config->tag;
-	handshake_keys_derive(&peer->ours, config->psk, client ? ROLE_CLIENT : ROLE_SERVER);
-	handshake_keys_derive(&peer->theirs, config->psk, client ? ROLE_SERVER : ROLE_CLIENT);
+	handshake_keys_derive(config->psk, client ? &peer->ours : &peer->theirs,
+			      client ? &peer->theirs : &peer->ours);
 	memcpy(peer->address, config->address, sizeof(peer->address));
 	peer->address_count = config->address_count;
 	peer->remote_workers = 1;

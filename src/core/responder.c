@@ -189,8 +189,8 @@ static enum verdict refuse(struct peer *peer, const uint8_t *message, const stru
 		(struct payload){ .refusal = reason,
 				  .refusal_detail = engine->responder.offer.unknown_critical };
 	engine_random(engine, secret, sizeof(secret));
-	verdict = response_create(&engine->responder, &engine->answer, secret, response, &bytes,
-				  &keys);
+	verdict = response_create(&engine->responder, message, &engine->answer, secret, response,
+				  &bytes, &keys);
 	sodium_memzero(secret, sizeof(secret));
 	if (verdict != VERDICT_PASS)
 		return verdict;
@@ -220,8 +220,8 @@ static enum verdict accept(struct peer *peer, const uint8_t *message, const stru
 	*offer = engine->responder.offer;
 	answer_fill(peer, offer, from, &engine->answer);
 	engine_random(engine, secret, sizeof(secret));
-	verdict = response_create(&engine->responder, &engine->answer, secret, pending->response,
-				  &pending->response_bytes, &keys);
+	verdict = response_create(&engine->responder, message, &engine->answer, secret,
+				  pending->response, &pending->response_bytes, &keys);
 	sodium_memzero(secret, sizeof(secret));
 	if (verdict == VERDICT_PASS) {
 		session = session_create(peer, keys.k1, keys.k2, engine->answer.spi,

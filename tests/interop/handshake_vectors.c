@@ -88,11 +88,13 @@ static enum role role_of(const json_t *record)
 
 static void read_vector(const json_t *record, struct vector *ret)
 {
+	struct handshake_keys by_client, by_server;
 	struct psk psk;
 
 	*ret = (struct vector){ .record = record, .number = ret->number };
 	vector_exactly(record, "psk", psk.b, sizeof(psk.b));
-	handshake_keys_derive(&ret->keys, &psk, role_of(record));
+	handshake_keys_derive(&psk, &by_client, &by_server);
+	ret->keys = role_of(record) == ROLE_CLIENT ? by_client : by_server;
 	vector_exactly(record, "cookie", ret->cookie.b, COOKIE_BYTES);
 	vector_exactly(record, "retry_cookie", ret->retry_cookie.b, COOKIE_BYTES);
 	vector_exactly(record, "initiator_ephemeral_private", ret->initiator_secret,
@@ -130,18 +132,18 @@ static void check_init(struct vector *v, struct attempt *ret_attempt, uint8_t re
 
 /* The responder reads the file's Init; with ours instead if that does not open, to go on. */
 static bool open_init(struct vector *v, const uint8_t our_init[INIT_BYTES],
-		      struct responder *ret_responder)
+		      struct responder *ret_responder, uint8_t ret_init[INIT_BYTES])
 {
-	uint8_t init[INIT_BYTES];
 	enum verdict verdict = VERDICT_MALFORMED;
-	size_t bytes = vector_bytes(v->record, "init", init, sizeof(init));
+	size_t bytes = vector_bytes(v->record, "init", ret_init, INIT_BYTES);
 
-	if (control_classify(init, bytes) == CONTROL_INIT)
-		verdict = init_open(ret_responder, &v->keys, init);
+	if (control_classify(ret_init, bytes) == CONTROL_INIT)
+		verdict = init_open(ret_responder, &v->keys, ret_init);
 	if (verdict == VERDICT_PASS)
 		return true;
 	disagree(v, "init: cannot be read: %s", verdict_words(verdict));
-	return init_open(ret_responder, &v->keys, our_init) == VERDICT_PASS;
+	memcpy(ret_init, our_init, INIT_BYTES);
+	return init_open(ret_responder, &v->keys, ret_init) == VERDICT_PASS;
 }
 
 /* The initiator reads the file's Response. */
@@ -174,7 +176,8 @@ static void check_hash(struct vector *v, const struct attempt *attempt, const ui
 }
 
 static bool check_response(struct vector *v, const struct attempt *attempt,
-			   struct responder *responder, struct split_keys *ret_keys)
+			   const uint8_t opened[INIT_BYTES], struct responder *responder,
+			   struct split_keys *ret_keys)
 {
 	size_t bytes = RESPONSE_HEAD_BYTES + v->payload2_bytes + NOISE_TAG_BYTES;
 	uint8_t response[RESPONSE_MAX_BYTES];
@@ -184,8 +187,8 @@ static bool check_response(struct vector *v, const struct attempt *attempt,
 			 v->payload2_bytes, RESPONSE_PAYLOAD_STEP);
 		return false;
 	}
-	if (response_seal(responder, v->payload2, v->payload2_bytes, v->responder_secret, response,
-			  ret_keys) != VERDICT_PASS) {
+	if (response_seal(responder, opened, v->payload2, v->payload2_bytes, v->responder_secret,
+			  response, ret_keys) != VERDICT_PASS) {
 		disagree(v, "response: Diffie-Hellman gives all zeros");
 		return false;
 	}
@@ -258,7 +261,7 @@ static void check_retry(struct vector *v, const struct attempt *attempt, const u
 
 static void check_vector(struct vector *v)
 {
-	uint8_t init[INIT_BYTES];
+	uint8_t init[INIT_BYTES], opened[INIT_BYTES];
 	struct responder responder;
 	struct split_keys keys;
 	struct attempt attempt;
@@ -267,10 +270,10 @@ static void check_vector(struct vector *v)
 	check_keys(v);
 	check_init(v, &attempt, init);
 	check_retry(v, &attempt, init);
-	if (!open_init(v, init, &responder))
+	if (!open_init(v, init, &responder, opened))
 		return;
 	offer = responder.offer;
-	if (check_response(v, &attempt, &responder, &keys))
+	if (check_response(v, &attempt, opened, &responder, &keys))
 		check_sas(v, &offer, &keys);
 }
 

@@ -435,7 +435,7 @@ static void give_init(const struct psk *psk, uint8_t number, const struct cookie
 	from.remote.b[15] = number;
 	from.remote_port = number;
 	plain_random(NULL, secret, sizeof(secret));
-	handshake_keys_derive(&keys, psk, ROLE_CLIENT);
+	handshake_keys_derive(psk, &keys, NULL);
 	init_create(ret_attempt, &keys, cookie, &offer, secret, message);
 	engine_inbound(server.engine, &in, 1, now);
 }
@@ -461,7 +461,7 @@ static void proof_is_asked_for_under_load(void **state)
 		assert_int_equal(wire_count, 1);
 		assert_int_equal(wire[0].data[4], i < ANSWERED ? CONTROL_RESPONSE : CONTROL_RETRY);
 	}
-	handshake_keys_derive(&keys, &psk, ROLE_CLIENT);
+	handshake_keys_derive(&psk, &keys, NULL);
 	assert_true(retry_consume(&keys, attempt.ephemeral, wire[0].data, &cookie));
 	wire_first = wire_count = 0;
 	give_init(&psk, PEERS, &cookie, &attempt);

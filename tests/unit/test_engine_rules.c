@@ -227,10 +227,10 @@ static struct payload usual(uint32_t spi)
 
 static struct handshake_keys keys_of(enum role initiator)
 {
-	struct handshake_keys keys;
+	struct handshake_keys by_client, by_server;
 
-	handshake_keys_derive(&keys, &psk, initiator);
-	return keys;
+	handshake_keys_derive(&psk, &by_client, &by_server);
+	return initiator == ROLE_CLIENT ? by_client : by_server;
 }
 
 /* The puppet answers the newest Init with @answer. */
@@ -250,7 +250,8 @@ static size_t make_response(enum role initiator, const struct payload *answer,
 	assert_int_equal(init_open(&responder, &keys, sent[i - 1].data), VERDICT_PASS);
 	spi = responder.offer.spi[0];
 	plain_random(NULL, secret, sizeof(secret));
-	assert_int_equal(response_create(&responder, answer, secret, ret_message, &bytes, &split),
+	assert_int_equal(response_create(&responder, sent[i - 1].data, answer, secret, ret_message,
+					 &bytes, &split),
 			 VERDICT_PASS);
 	half_begin(ret_half, split.k1, split.k2, answer->spi[0], spi);
 	return bytes;

@@ -41,7 +41,7 @@ struct exchange {
 
 static void begin(struct exchange *x)
 {
-	handshake_keys_derive(&x->keys, &psk, ROLE_CLIENT);
+	handshake_keys_derive(&psk, &x->keys, NULL);
 	init_create(&x->attempt, &x->keys, NULL, &offer, secret_i, x->init);
 	assert_int_equal(control_classify(x->init, INIT_BYTES), CONTROL_INIT);
 	assert_int_equal(init_open(&x->responder, &x->keys, x->init), VERDICT_PASS);
@@ -50,7 +50,7 @@ static void begin(struct exchange *x)
 static void respond(struct exchange *x, const struct payload *with)
 {
 	begin(x);
-	assert_int_equal(response_create(&x->responder, with, secret_r, x->response,
+	assert_int_equal(response_create(&x->responder, x->init, with, secret_r, x->response,
 					 &x->response_bytes, &x->responder_keys),
 			 VERDICT_PASS);
 	assert_int_equal(control_classify(x->response, x->response_bytes), CONTROL_RESPONSE);
@@ -80,7 +80,6 @@ static void both_ends_come_to_the_same_keys(void **state)
 	(void)state;
 	begin(&x);
 	assert_same_payload(&x.responder.offer, &offer);
-	assert_memory_equal(x.responder.remote_ephemeral, init_ephemeral(x.init), EPHEMERAL_BYTES);
 
 	respond(&x, &answer);
 	assert_int_equal(x.response_bytes, 92);
@@ -102,7 +101,7 @@ static void an_init_shows_hint_cookie_and_ephemeral(void **state)
 	uint8_t init[INIT_BYTES], hint[HINT_BYTES];
 
 	(void)state;
-	handshake_keys_derive(&keys, &psk, ROLE_CLIENT);
+	handshake_keys_derive(&psk, &keys, NULL);
 	init_create(&attempt, &keys, &cookie, &offer, secret_i, init);
 	assert_memory_equal(init_cookie(init), &cookie, COOKIE_BYTES);
 	assert_memory_equal(init_ephemeral(init), attempt.ephemeral, EPHEMERAL_BYTES);
@@ -225,8 +224,8 @@ static void a_retry_answers_one_init_of_one_role_only(void **state)
 
 	(void)state;
 	begin(&x);
-	handshake_keys_derive(&server, &psk, ROLE_SERVER);
-	handshake_keys_derive(&stranger, &other_psk, ROLE_CLIENT);
+	handshake_keys_derive(&psk, NULL, &server);
+	handshake_keys_derive(&other_psk, &stranger, NULL);
 	retry_create(&x.keys, init_hint(x.init), &cookie, init_ephemeral(x.init), retry);
 	assert_false(retry_consume(&x.keys, another, retry, &taken));
 	assert_false(retry_consume(&server, x.attempt.ephemeral, retry, &taken));
@@ -241,8 +240,8 @@ static void other_keys_and_roles_open_nothing(void **state)
 
 	(void)state;
 	begin(&x);
-	handshake_keys_derive(&server, &psk, ROLE_SERVER);
-	handshake_keys_derive(&stranger, &other_psk, ROLE_CLIENT);
+	handshake_keys_derive(&psk, NULL, &server);
+	handshake_keys_derive(&other_psk, &stranger, NULL);
 	assert_memory_not_equal(&server.hint, &x.keys.hint, sizeof(server.hint));
 	assert_memory_not_equal(&server.retry, &x.keys.retry, sizeof(server.retry));
 	assert_int_equal(init_open(&responder, &server, x.init), VERDICT_FORGED);
@@ -277,6 +276,8 @@ static void init_around(const uint8_t ephemeral[EPHEMERAL_BYTES], const struct h
 			uint8_t init[INIT_BYTES], struct noise *ret_noise)
 {
 	uint8_t plaintext[INIT_PAYLOAD_BYTES], prologue[39] = "minivpn 1 C";
+	const char *protocol = "Noise_NNpsk0_25519_ChaChaPoly_SHA512";
+	struct noise_psk token;
 
 	memset(init, 0, INIT_BYTES);
 	init[4] = init[5] = 1;
@@ -285,8 +286,9 @@ static void init_around(const uint8_t ephemeral[EPHEMERAL_BYTES], const struct h
 	memcpy(prologue + 11, init + 4, 28);
 	payload_build(&offer, PAYLOAD_INIT, plaintext, sizeof(plaintext));
 
-	noise_begin(ret_noise, "Noise_NNpsk0_25519_ChaChaPoly_SHA512", prologue, sizeof(prologue));
-	noise_mix_key_and_hash(ret_noise, keys->psk.b, sizeof(keys->psk.b));
+	noise_psk_derive(&token, protocol, psk.b, sizeof(psk.b));
+	noise_begin(ret_noise, protocol, prologue, sizeof(prologue));
+	noise_mix_psk(ret_noise, &token);
 	noise_mix_hash(ret_noise, ephemeral, EPHEMERAL_BYTES);
 	noise_mix_key(ret_noise, ephemeral, EPHEMERAL_BYTES);
 	noise_seal(ret_noise, plaintext, sizeof(plaintext), init + 64);
@@ -318,7 +320,7 @@ static void a_point_of_low_order_ends_the_handshake(void **state)
 		keys = untouched;
 		init_around(points[i], &x.keys, init, &noise);
 		assert_int_equal(init_open(&x.responder, &x.keys, init), VERDICT_PASS);
-		assert_int_equal(response_create(&x.responder, &answer, secret_r, x.response,
+		assert_int_equal(response_create(&x.responder, init, &answer, secret_r, x.response,
 						 &x.response_bytes, &keys),
 				 VERDICT_FORGED);
 		assert_memory_equal(&keys, &untouched, sizeof(keys));
@@ -383,9 +385,9 @@ static void unknown_critical_items_are_told_apart(void **state)
 	assert_int_equal(init_open(&x.responder, &x.keys, x.init), VERDICT_UNKNOWN_ITEM);
 	assert_int_equal(x.responder.offer.unknown_critical, 0xc5);
 
-	assert_int_equal(
-		response_seal(&x.responder, first, 32, secret_r, x.response, &x.responder_keys),
-		VERDICT_PASS);
+	assert_int_equal(response_seal(&x.responder, x.init, first, 32, secret_r, x.response,
+				       &x.responder_keys),
+			 VERDICT_PASS);
 	assert_int_equal(response_consume(&x.attempt, x.response, 92, true, &heard, &keys),
 			 VERDICT_UNKNOWN_ITEM);
 	assert_int_equal(heard.unknown_critical, 0xc5);
@@ -406,9 +408,9 @@ static void unreadable_items_do_nothing(void **state)
 	responder = before;
 	keys = untouched;
 	begin(&x);
-	assert_int_equal(
-		response_seal(&x.responder, nothing, 64, secret_r, x.response, &x.responder_keys),
-		VERDICT_PASS);
+	assert_int_equal(response_seal(&x.responder, x.init, nothing, 64, secret_r, x.response,
+				       &x.responder_keys),
+			 VERDICT_PASS);
 	assert_int_equal(response_consume(&x.attempt, x.response, 124, true, &heard, &keys),
 			 VERDICT_BAD_PAYLOAD);
 	assert_memory_equal(&keys, &untouched, sizeof(keys));
@@ -459,7 +461,7 @@ static void an_answer_may_fill_the_response_and_no_more(void **state)
 	large.spi_count = 3;
 	large.spi[1] = 300;
 	large.spi[2] = 301;
-	assert_int_equal(response_create(&x.responder, &large, secret_r, x.response,
+	assert_int_equal(response_create(&x.responder, x.init, &large, secret_r, x.response,
 					 &x.response_bytes, &keys),
 			 VERDICT_BAD_PAYLOAD);
 	assert_true(is_zero(&x.responder, sizeof(x.responder)));

@@ -31,6 +31,7 @@ static void end_begin(struct end *end, const json_t *vector, const char *side)
 	char prologue_field[32], psks_field[32], ephemeral_field[32];
 	uint8_t prologue[TEXT_MAX], psk[32];
 	const char *psk_hex;
+	struct noise_psk token;
 	size_t bytes;
 
 	snprintf(prologue_field, sizeof(prologue_field), "%s_prologue", side);
@@ -45,7 +46,8 @@ static void end_begin(struct end *end, const json_t *vector, const char *side)
 
 	bytes = vector_bytes(vector, prologue_field, prologue, sizeof(prologue));
 	noise_begin(&end->noise, PROTOCOL, prologue, bytes);
-	noise_mix_key_and_hash(&end->noise, psk, sizeof(psk));
+	noise_psk_derive(&token, PROTOCOL, psk, sizeof(psk));
+	noise_mix_psk(&end->noise, &token);
 }
 
 static void end_split(struct end *end)
@@ -70,10 +72,13 @@ static struct message message_at(const json_t *vector, size_t i)
 	return m;
 }
 
-static void token_e(struct end *end, const uint8_t ephemeral[NOISE_DH_BYTES])
+static void token_e(struct end *end, const uint8_t ephemeral[NOISE_DH_BYTES], bool before_ee)
 {
 	noise_mix_hash(&end->noise, ephemeral, NOISE_DH_BYTES);
-	noise_mix_key(&end->noise, ephemeral, NOISE_DH_BYTES);
+	if (before_ee)
+		noise_mix_chain(&end->noise, ephemeral, NOISE_DH_BYTES);
+	else
+		noise_mix_key(&end->noise, ephemeral, NOISE_DH_BYTES);
 }
 
 static void token_ee(struct end *end, const uint8_t remote[NOISE_DH_BYTES])
@@ -93,8 +98,8 @@ static void say(struct end *from, struct end *to, const struct message *m, bool 
 
 	assert_int_equal(m->sent_bytes, NOISE_DH_BYTES + sealed_bytes);
 	assert_memory_equal(m->sent, from->ephemeral, NOISE_DH_BYTES);
-	token_e(from, from->ephemeral);
-	token_e(to, from->ephemeral);
+	token_e(from, from->ephemeral, with_ee);
+	token_e(to, from->ephemeral, with_ee);
 	if (with_ee) {
 		token_ee(from, to->ephemeral);
 		token_ee(to, from->ephemeral);

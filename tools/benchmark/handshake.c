@@ -40,8 +40,8 @@ static void create_response(void *subject)
 {
 	struct steps *s = subject;
 
-	response_create(&s->responder, &s->payload, s->secret, s->response, &s->response_bytes,
-			&s->session);
+	response_create(&s->responder, s->init, &s->payload, s->secret, s->response,
+			&s->response_bytes, &s->session);
 }
 
 static void consume_response(void *subject)
@@ -76,7 +76,7 @@ void bench_handshake(void)
 	static struct steps s;
 	struct psk psk = { { 1, 2, 3 } };
 
-	handshake_keys_derive(&s.keys, &psk, ROLE_CLIENT);
+	handshake_keys_derive(&psk, &s.keys, NULL);
 	s.payload.spi_count = 1;
 	s.payload.spi[0] = 4711;
 	randombytes_buf(s.secret, sizeof(s.secret));
