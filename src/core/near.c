@@ -12,8 +12,10 @@ static size_t bucket_of(const struct near *near, const struct address *address)
 	uint64_t half[2];
 
 	memcpy(half, address->b, sizeof(half));
+	/* All bits of a factor reach the highest of the product, and of the last bytes of an address those
+	 * alone, where the first byte of a word is its lowest. */
 	half[0] = (half[0] ^ half[1]) * 0x9e3779b97f4a7c15;
-	return (half[0] ^ half[0] >> 32) & (near->bucket_count - 1);
+	return (half[0] >> 32) * near->bucket_count >> 32;
 }
 
 void near_put(struct peer *peer)

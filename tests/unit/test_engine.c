@@ -470,6 +470,40 @@ static void proof_is_asked_for_under_load(void **state)
 	wire_count = 0;
 }
 
+/* Inits that fit no key, until no more is searched for this address in this second. */
+static void use_up_searches(uint8_t number)
+{
+	struct attempt attempt;
+
+	for (unsigned i = 0; i < 20; i++)
+		give_init(&(struct psk){ { 9 } }, number, NULL, &attempt);
+	assert_int_equal(engine_verdicts(server.engine)->count[VERDICT_OVERLOAD], 0);
+	give_init(&(struct psk){ { 9 } }, number, NULL, &attempt);
+	assert_int_equal(engine_verdicts(server.engine)->count[VERDICT_OVERLOAD], 1);
+	wire_first = wire_count = 0;
+}
+
+/* Whoever is where he was needs no search, however many others there are in his network. */
+static void neighbours_are_told_apart(void **state)
+{
+	enum { PEERS = 100 };
+	struct attempt attempt;
+
+	(void)state;
+	for (unsigned i = 0; i < PEERS; i++) {
+		struct psk psk = { { 7, (uint8_t)i } };
+		struct peer_config config = { .psk = &psk, .endpoint = client.address };
+
+		config.endpoint.remote.b[15] = (uint8_t)(100 + i);
+		assert_non_null(engine_peer_add(server.engine, &config, now));
+	}
+	use_up_searches(100);
+	give_init(&(struct psk){ { 7, 0 } }, 100, NULL, &attempt);
+	assert_int_equal(wire_count, 1);
+	assert_int_equal(wire[0].data[4], CONTROL_RESPONSE);
+	wire_count = 0;
+}
+
 /* Whatever comes in one batch: what names no session, is short, or is no packet of IP. */
 static void a_batch_of_nonsense(void **state)
 {
@@ -516,6 +550,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_batch_of_nonsense, set_up_in_a_crowd, tear_down),
 		cmocka_unit_test_setup_teardown(packets_wait_in_bounds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(proof_is_asked_for_under_load, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(neighbours_are_told_apart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(comes_up_in_one_round_trip, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(packets_pass_both_ways, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rekeys_without_losing_a_packet, set_up, tear_down),
