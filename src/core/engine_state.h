@@ -318,10 +318,8 @@ struct peer {
 	struct instant path_started, path_raise;
 	uint8_t path_step, rung_count;
 	unsigned best_outer;
-	struct {
-		uint8_t bytes[PING_BYTES];
-		unsigned outer;
-	} rung[RUNGS_MAX];
+	uint8_t rung_ping[RUNGS_MAX][PING_BYTES];
+	unsigned rung_outer[RUNGS_MAX];
 
 	/* staging.c */
 	struct staged *staged_first, **staged_last;

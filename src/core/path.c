@@ -90,12 +90,11 @@ static void probing_begin(struct peer *peer, unsigned full, struct instant now)
 	peer->path_step = 0;
 	peer->best_outer = 0;
 	peer->rung_count = 0;
-	peer->rung[peer->rung_count++].outer = full;
+	peer->rung_outer[peer->rung_count++] = full;
 	for (unsigned i = 0; i < sizeof(ladder) / sizeof(*ladder); i++)
 		if (ladder[i] < full)
-			peer->rung[peer->rung_count++].outer = ladder[i];
-	for (unsigned i = 0; i < peer->rung_count; i++)
-		engine_random(peer->engine, peer->rung[i].bytes, PING_BYTES);
+			peer->rung_outer[peer->rung_count++] = ladder[i];
+	engine_random(peer->engine, peer->rung_ping, (size_t)peer->rung_count * PING_BYTES);
 	peer_wake(peer, now);
 }
 
@@ -137,17 +136,17 @@ static void probe(struct peer *peer, unsigned rung)
 {
 	struct in_band message = { .has_ping = true };
 
-	memcpy(message.ping, peer->rung[rung].bytes, PING_BYTES);
-	in_band_send(peer, &message, inner_over(peer, peer->rung[rung].outer), &peer->endpoint);
+	memcpy(message.ping, peer->rung_ping[rung], PING_BYTES);
+	in_band_send(peer, &message, inner_over(peer, peer->rung_outer[rung]), &peer->endpoint);
 }
 
 void path_pong(struct peer *peer, const uint8_t bytes[PING_BYTES], struct instant now)
 {
 	for (unsigned i = 0; peer->path_probing && i < peer->rung_count; i++) {
-		if (memcmp(bytes, peer->rung[i].bytes, PING_BYTES) != 0)
+		if (memcmp(bytes, peer->rung_ping[i], PING_BYTES) != 0)
 			continue;
-		if (peer->rung[i].outer > peer->best_outer)
-			peer->best_outer = peer->rung[i].outer;
+		if (peer->rung_outer[i] > peer->best_outer)
+			peer->best_outer = peer->rung_outer[i];
 		if (i == 0) {
 			peer->path_probing = false;
 			peer->path_proven = true;
@@ -191,7 +190,7 @@ void path_tick(struct peer *peer, struct instant now)
 	}
 	probe(peer, 0);
 	for (unsigned i = 1; peer->path_step > 0 && i < peer->rung_count; i++)
-		if (peer->rung[i].outer > peer->best_outer)
+		if (peer->rung_outer[i] > peer->best_outer)
 			probe(peer, i);
 	peer->path_step++;
 }
