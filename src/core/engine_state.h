@@ -267,6 +267,7 @@ struct peer {
 	void *tag; /* and all that is seldom needed */
 	struct peer *next, *previous;
 	struct peer *near_next; /* near.c */
+	struct address near_at;
 
 	struct handshake_keys ours, theirs; /* by who begins */
 	struct prefix address[PAYLOAD_ADDRESSES_MAX];
@@ -533,12 +534,12 @@ enum verdict in_band_receive(struct session *session, const uint8_t *payload, si
 
 enum { NEAR_MAX = 32 }; /* so many peers at one address are tried before all */
 
-/* near_put() after peer->endpoint was set, near_take() before it is set to something else */
-void near_put(struct peer *peer);
+/** near_put() - @peer is, or is about to be, at @address, and nowhere else; none: nobody knows where */
+void near_put(struct peer *peer, const struct address *address);
 void near_take(struct peer *peer);
 void near_rehash(struct engine *engine, struct peer **buckets, size_t bucket_count);
 
-/** near_first() - peers that may be at @address: the first, then by near_next; compare each */
+/** near_first() - peers that may be at @address: the first, then by near_next; compare near_at of each */
 struct peer *near_first(const struct engine *engine, const struct address *address);
 
 /* ---- roaming.c ----------------------------------------------------------------------------- */

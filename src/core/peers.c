@@ -272,7 +272,7 @@ struct peer *engine_peer_add(struct engine *engine, const struct peer_config *co
 	deadlines_add(&engine->deadlines, &peer->due);
 	own_prefixes(peer, config->allowed, config->allowed_count);
 	hints_add(&engine->hints, &peer->theirs.hint, peer);
-	near_put(peer);
+	near_put(peer, &peer->endpoint.remote);
 
 	/* A client always wants a session; a server that remembers where its client was calls it. */
 	peer->handshake_due = INSTANT_NEVER;
@@ -333,9 +333,8 @@ void engine_peer_endpoint(struct engine *engine, struct peer *peer, const struct
 {
 	(void)engine;
 	if (!endpoint_equal(&peer->endpoint, endpoint)) {
-		near_take(peer);
 		peer->endpoint = *endpoint;
-		near_put(peer);
+		near_put(peer, &endpoint->remote);
 		path_forget(peer);
 		path_start(peer, now);
 		peer_changed(peer);

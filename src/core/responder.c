@@ -76,6 +76,8 @@ static enum verdict send_retry(struct peer *peer, const uint8_t *message,
 	cookie_secret_refresh(engine, now);
 	cookie_make(engine->cookie_secret[0], from, &cookie);
 	retry_create(&peer->theirs, init_hint(message), &cookie, init_ephemeral(message), retry);
+	if (endpoint_is_none(&peer->endpoint))
+		near_put(peer, &from->remote);
 	engine_transmit(engine, from, retry, sizeof(retry), 0, false);
 	return VERDICT_RETRIED;
 }
@@ -306,7 +308,7 @@ static enum verdict take(struct peer *peer, const uint8_t *message, bool fresh,
 	return accept(peer, message, from, now);
 }
 
-/* First those who were last heard from there: nearly every Init renews a session. */
+/* First those who were last heard from there: nearly every Init renews a session, or follows a Retry. */
 static enum verdict take_from_near(struct engine *engine, const uint8_t *message, bool fresh,
 				   const struct endpoint *from, struct peer **ret_peer,
 				   struct instant now)
@@ -316,7 +318,7 @@ static enum verdict take_from_near(struct engine *engine, const uint8_t *message
 	uint8_t hint[HINT_BYTES];
 
 	for (unsigned i = 0; peer && i < NEAR_MAX; i++, peer = peer->near_next) {
-		if (!address_equal(&peer->endpoint.remote, &from->remote))
+		if (!address_equal(&peer->near_at, &from->remote))
 			continue;
 		handshake_hint(&peer->theirs.hint, init_ephemeral(message), hint);
 		if (memcmp(hint, init_hint(message), HINT_BYTES) != 0)

@@ -30,9 +30,8 @@ void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct inst
 	promotions_end(peer);
 	if (endpoint_equal(&peer->endpoint, endpoint))
 		return;
-	near_take(peer);
 	peer->endpoint = *endpoint;
-	near_put(peer);
+	near_put(peer, &endpoint->remote);
 	path_forget(peer);
 	peer_changed(peer);
 	peer_wake(peer, now);

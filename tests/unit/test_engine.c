@@ -504,6 +504,34 @@ static void neighbours_are_told_apart(void **state)
 	wire_count = 0;
 }
 
+/* Nor whoever is new and was asked to prove his address. */
+static void who_follows_a_retry_is_expected(void **state)
+{
+	enum { PEERS = 202 };
+	struct handshake_keys keys;
+	struct attempt attempt;
+	struct cookie cookie;
+	struct psk psk = { { 7 } };
+
+	(void)state;
+	for (unsigned i = 0; i < PEERS; i++) {
+		struct peer_config config = { .psk = &psk };
+
+		psk.b[1] = (uint8_t)i;
+		assert_non_null(engine_peer_add(server.engine, &config, now));
+		wire_first = wire_count = 0;
+		give_init(&psk, (uint8_t)(1 + i), NULL, &attempt);
+	}
+	handshake_keys_derive(&psk, &keys, NULL);
+	assert_true(retry_consume(&keys, attempt.ephemeral, wire[0].data, &cookie));
+	now = instant_after(now, NS_PER_S);
+	use_up_searches(PEERS);
+	give_init(&psk, PEERS, &cookie, &attempt);
+	assert_int_equal(wire_count, 1);
+	assert_int_equal(wire[0].data[4], CONTROL_RESPONSE);
+	wire_count = 0;
+}
+
 /* Whatever comes in one batch: what names no session, is short, or is no packet of IP. */
 static void a_batch_of_nonsense(void **state)
 {
@@ -551,6 +579,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(packets_wait_in_bounds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(proof_is_asked_for_under_load, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(neighbours_are_told_apart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_follows_a_retry_is_expected, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(comes_up_in_one_round_trip, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(packets_pass_both_ways, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rekeys_without_losing_a_packet, set_up, tear_down),
