@@ -113,12 +113,12 @@ struct sa_out {
 
 /**
  * struct pending - what is kept of an answered Init until its session is promoted
- * @init_hash:  SHA-512 of the Init, to know a retransmission byte for byte
+ * @init_hash:  BLAKE2b of the Init, to know a retransmission byte for byte
  * @response:   our answer, to be sent again
  * @place:      where it went, newest last; @places counts all, the last RESPONSE_ADDRESSES are kept
  */
 struct pending {
-	uint8_t init_hash[crypto_hash_sha512_BYTES];
+	uint8_t init_hash[crypto_generichash_BYTES];
 	uint8_t response[RESPONSE_MAX_BYTES];
 	size_t response_bytes;
 	struct {

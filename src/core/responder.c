@@ -116,13 +116,18 @@ static bool note_place(struct pending *p, const struct endpoint *to, struct inst
 	return true;
 }
 
+static void hash_init(uint8_t ret_hash[crypto_generichash_BYTES], const uint8_t *message)
+{
+	crypto_generichash(ret_hash, crypto_generichash_BYTES, message, INIT_BYTES, NULL, 0);
+}
+
 /* An Init that was answered already: the same bytes get the same Response, from wherever they come. */
 static enum verdict answer_again(struct peer *peer, const uint8_t *message,
 				 const struct endpoint *from, struct instant now)
 {
-	uint8_t hash[crypto_hash_sha512_BYTES];
+	uint8_t hash[crypto_generichash_BYTES];
 
-	crypto_hash_sha512(hash, message, INIT_BYTES);
+	hash_init(hash, message);
 	for (unsigned i = 0; i < PENDING_MAX; i++) {
 		struct pending *p = peer->pending[i] ? peer->pending[i]->pending : NULL;
 
@@ -243,7 +248,7 @@ static enum verdict accept(struct peer *peer, const uint8_t *message, const stru
 	*slot = session;
 	session->state = SESSION_PENDING;
 	session->pending = pending;
-	crypto_hash_sha512(pending->init_hash, message, INIT_BYTES);
+	hash_init(pending->init_hash, message);
 	remember(peer, message);
 	note_place(pending, from, now);
 	peer_wake(peer, instant_after(now, PENDING_LIFETIME));
