@@ -80,16 +80,28 @@ const char *key_name_rule(void)
 	return "1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit";
 }
 
-static bool address_is_for_hosts(const struct address *a)
+/* Does it lie wholly in what no tunnel leads to: nobody, this host, this link, everybody? */
+static bool is_not_for_tunnels(const struct prefix *network)
 {
-	static const char *const foreign[] = { "0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3",
-					       "::/127",    "ff00::/8",    "fe80::/10" };
+	static const char *const foreign[] = { "0.0.0.0/8",          "127.0.0.0/8",
+					       "169.254.0.0/16",     "224.0.0.0/4",
+					       "255.255.255.255/32", "::/127",
+					       "fe80::/10",          "ff00::/8" };
 	struct prefix p;
 
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(*foreign); i++)
-		if (prefix_parse(foreign[i], &p) && prefix_contains(&p, a))
-			return false;
-	return true;
+		if (prefix_parse(foreign[i], &p) && network->length >= p.length &&
+		    prefix_contains(&p, &network->address))
+			return true;
+	return false;
+}
+
+static bool address_is_for_hosts(const struct address *a)
+{
+	const struct prefix future_ipv4 = { address_from_ipv4((uint8_t[4]){ 240 }), 4 };
+
+	return !is_not_for_tunnels(&(struct prefix){ *a, address_is_ipv4(a) ? 32 : 128 }) &&
+	       !prefix_contains(&future_ipv4, a);
 }
 
 /* Is it the network itself, or its IPv4 broadcast address?  (RFC 3021: /31 has neither; RFC 4291
@@ -130,7 +142,7 @@ bool network_parse(const char *text, struct prefix *ret_network)
 	if (!prefix_parse(text, &p))
 		return false;
 	network = prefix_network(&p);
-	if (!address_equal(&network.address, &p.address))
+	if (!address_equal(&network.address, &p.address) || is_not_for_tunnels(&p))
 		return false;
 	*ret_network = p;
 	return true;
@@ -259,8 +271,8 @@ static bool set_networks(struct keytext *key, const char *value, unsigned line,
 					KEY_NETWORKS_MAX);
 		if (!network_parse(item, &key->network[key->network_count]))
 			return complain(ret_complaint, line,
-					"networks has '%s', expected a network without host bits, "
-					"as 192.168.7.0/24",
+					"networks has '%s', expected a network of hosts, without "
+					"host bits, as 192.168.7.0/24",
 					item);
 		key->network_count++;
 	}

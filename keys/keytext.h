@@ -133,7 +133,11 @@ const char *key_name_rule(void);
  */
 bool interface_address_parse(const char *text, struct prefix *ret_address);
 
-/** network_parse() - ADDR/LENGTH without host bits; ADDR alone is one host */
+/**
+ * network_parse() - ADDR/LENGTH without host bits; ADDR alone is one host
+ *
+ * Nothing that lies wholly in what nobody routes (docs/protocol.md, section 5): loopback, link-local, multicast.
+ */
 bool network_parse(const char *text, struct prefix *ret_network);
 
 #endif

@@ -213,7 +213,8 @@ static bool print_route(const void *field, unsigned index, char ret_text[CONFIG_
 
 static const struct config_kind routes = {
 	sizeof(struct config_routes), true,
-	"at most 64 networks without host bits, as 192.168.7.0/24", read_route, print_route
+	"at most 64 networks of hosts, without host bits, as 192.168.7.0/24", read_route,
+	print_route
 };
 
 static bool read_server(void *field, const char *text)
