@@ -144,3 +144,19 @@ bool network_first_free(const struct prefix *network,
 	*from = number;
 	return false;
 }
+
+bool addresses_leave_out(const struct prefix *own, unsigned own_count, const struct keytext *key,
+			 struct complaint *ret_complaint)
+{
+	char text[ADDRESS_TEXT_BYTES];
+
+	for (unsigned i = 0; i < key->address_count; i++)
+		for (unsigned n = 0; n < own_count; n++)
+			if (address_equal(&key->address[i].address, &own[n].address))
+				return complain(ret_complaint, 0,
+						"address of %s is %s, which is the server's own: "
+						"give the client another, or the server with "
+						"--address",
+						key->name, address_print(&own[n].address, text));
+	return true;
+}

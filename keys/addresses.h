@@ -63,4 +63,13 @@ bool network_first_free(const struct prefix *network,
 			bool (*is_taken)(const void *context, const struct address *address),
 			const void *context, uint32_t *from, struct prefix *ret_address);
 
+/**
+ * addresses_leave_out() - has a client none of the server's own addresses?
+ * @own: the server's, @own_count of them
+ *
+ * Return: true; false with @ret_complaint naming client and address
+ */
+bool addresses_leave_out(const struct prefix *own, unsigned own_count, const struct keytext *key,
+			 struct complaint *ret_complaint);
+
 #endif

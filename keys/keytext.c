@@ -96,7 +96,7 @@ static bool is_not_for_tunnels(const struct prefix *network)
 	return false;
 }
 
-static bool address_is_for_hosts(const struct address *a)
+bool address_is_for_hosts(const struct address *a)
 {
 	const struct prefix future_ipv4 = { address_from_ipv4((uint8_t[4]){ 240 }), 4 };
 

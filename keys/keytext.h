@@ -133,6 +133,9 @@ const char *key_name_rule(void);
  */
 bool interface_address_parse(const char *text, struct prefix *ret_address);
 
+/** address_is_for_hosts() - neither nobody's, loopback, link-local nor multicast */
+bool address_is_for_hosts(const struct address *a);
+
 /**
  * network_parse() - ADDR/LENGTH without host bits; ADDR alone is one host
  *

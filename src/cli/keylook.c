@@ -4,6 +4,7 @@
 #include "cli/apart.h"
 #include "cli/firstrun.h"
 #include "cli/say.h"
+#include "keys/addresses.h"
 #include "keys/keyfolder.h"
 #include "scope.h"
 
@@ -47,6 +48,26 @@ static bool exists(const char *path)
 	return lstat(path, &s) == 0;
 }
 
+/* Return: 0 if nobody has the address of another, or the exit status. */
+static int check_addresses(const struct look *look, const struct keytext *keys, size_t count,
+			   const struct key_facts *facts)
+{
+	struct prefix own[TUNNEL_ADDRESSES_MAX];
+	struct complaint complaint;
+	unsigned own_count;
+
+	if (look->role != ROLE_SERVER)
+		return 0;
+	own_count = role_own_addresses(look->config, facts, own);
+	for (size_t i = 0; i < count && own_count <= TUNNEL_ADDRESSES_MAX; i++) {
+		if (addresses_leave_out(own, own_count, &keys[i], &complaint))
+			continue;
+		say("%s: %s", look->config->key, complaint.text);
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
 static int look_at_folder(const struct look *look, struct key_facts *facts)
 {
 	struct keyfile_complaint complaint;
@@ -66,6 +87,8 @@ static int look_at_folder(const struct look *look, struct key_facts *facts)
 		r = EXIT_USAGE;
 	}
 	role_key_facts(folder.key, folder.count, facts);
+	if (r == 0)
+		r = check_addresses(look, folder.key, folder.count, facts);
 	keyfolder_release(&folder);
 	return r;
 }
@@ -101,8 +124,10 @@ static int look_at_key(const struct look *look, struct key_facts *facts)
 		r = say_complaint(&complaint);
 	else if (look->from_stdin)
 		r = pass_on(&key, look->key_out);
-	if (r == 0)
+	if (r == 0) {
 		role_key_facts(&key, 1, facts);
+		r = check_addresses(look, &key, 1, facts);
+	}
 	sodium_munlock(&key, sizeof(key)); /* wipes too */
 	return r;
 }

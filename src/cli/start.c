@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <net/if.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,6 +211,11 @@ static int start(struct config *config, enum role role)
 	if (tunnel.default_route_offered && tunnel.dns_count == 0)
 		tunnel.dns_count = machine_resolvers(tunnel.dns, TUNNEL_DNS_MAX);
 	warn_of_overlaps(&tunnel);
+	if (*tunnel.out_interface && !if_nametoindex(tunnel.out_interface))
+		say("warning: --out: there is no interface %s; until there is, nothing that "
+		    "clients "
+		    "send is forwarded",
+		    tunnel.out_interface);
 	if (config->dry_run)
 		return preview(config, role, &tunnel);
 	log_start(tunnel.debug ? LOG_DEBUG : LOG_INFO);

@@ -222,7 +222,7 @@ static bool read_server(void *field, const char *text)
 	struct config_servers *list = field;
 
 	if (list->count == TUNNEL_DNS_MAX || !address_parse(text, &list->item[list->count]) ||
-	    address_is_none(&list->item[list->count]))
+	    !address_is_for_hosts(&list->item[list->count]))
 		return false;
 	list->count++;
 	return true;
@@ -238,9 +238,12 @@ static bool print_server(const void *field, unsigned index, char ret_text[CONFIG
 	return true;
 }
 
-static const struct config_kind servers = { sizeof(struct config_servers), true,
-					    "at most 4 addresses without lengths, as 192.0.2.53",
-					    read_server, print_server };
+static const struct config_kind servers = {
+	sizeof(struct config_servers), true,
+	"at most 4 addresses that clients can reach, without lengths, as "
+	"192.0.2.53",
+	read_server, print_server
+};
 
 static bool read_domain(void *field, const char *text)
 {

@@ -19,6 +19,17 @@ void role_key_facts(const struct keytext *keys, size_t count, struct key_facts *
 	*ret_facts = facts;
 }
 
+unsigned role_own_addresses(const struct config *config, const struct key_facts *facts,
+			    struct prefix ret_own[TUNNEL_ADDRESSES_MAX])
+{
+	memcpy(ret_own, config->address.item, sizeof(*ret_own) * TUNNEL_ADDRESSES_MAX);
+	if (config->address.count > 0)
+		return config->address.count;
+	for (unsigned i = 0; i < facts->network_count && i < TUNNEL_ADDRESSES_MAX; i++)
+		ret_own[i] = network_host(&facts->network[i], 1);
+	return facts->network_count;
+}
+
 static void copy_common(const struct config *config, struct tunnel *t)
 {
 	strcpy(t->interface, config->interface);
@@ -38,17 +49,14 @@ static void copy_common(const struct config *config, struct tunnel *t)
 	t->debug = config->debug;
 }
 
-/* A server is the first host of each network that its keys have addresses in. */
 static bool complete_server(const struct config *config, const struct key_facts *facts,
 			    struct tunnel *t, struct complaint *ret_complaint)
 {
-	for (unsigned i = 0; config->address.count == 0 && i < facts->network_count; i++) {
-		if (t->address_count == TUNNEL_ADDRESSES_MAX)
-			return complain(ret_complaint, 0,
-					"the keys' addresses are in more than %d networks",
-					TUNNEL_ADDRESSES_MAX);
-		t->address[t->address_count++] = network_host(&facts->network[i], 1);
-	}
+	t->address_count = role_own_addresses(config, facts, t->address);
+	if (t->address_count > TUNNEL_ADDRESSES_MAX)
+		return complain(ret_complaint, 0,
+				"the keys' addresses are in more than %d networks",
+				TUNNEL_ADDRESSES_MAX);
 	if (t->address_count == 0)
 		return complain(ret_complaint, 0,
 				"no key has a line 'address = ...', so that the tunnel has no "

@@ -36,6 +36,14 @@ struct key_facts {
 void role_key_facts(const struct keytext *keys, size_t count, struct key_facts *ret_facts);
 
 /**
+ * role_own_addresses() - a server's own: as configured, or the first host of each of the keys' networks
+ *
+ * Return: how many there are; those over TUNNEL_ADDRESSES_MAX are left out of @ret_own
+ */
+unsigned role_own_addresses(const struct config *config, const struct key_facts *facts,
+			    struct prefix ret_own[TUNNEL_ADDRESSES_MAX]);
+
+/**
  * role_tunnel() - the tunnel that a configuration describes
  * @config: passed config_check()
  * @facts:  of the keys in @config's key file or folder

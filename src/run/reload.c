@@ -9,6 +9,7 @@
 
 #include "host/limits.h"
 #include "io/clock.h"
+#include "keys/addresses.h"
 #include "run/hostplan.h"
 
 #include <errno.h>
@@ -117,6 +118,22 @@ static json_t *refuse(const struct keyfile_complaint *complaint)
 	return json_pack("{s:o}", "error", to_json(text));
 }
 
+/* Nobody else may have the server's own address. */
+static bool check_addresses(const struct network *network, const struct keychange *change,
+			    struct keyfile_complaint *ret_complaint)
+{
+	const struct tunnel *tunnel = network->tunnel;
+
+	for (size_t i = 0; i < change->fresh_count; i++) {
+		snprintf(ret_complaint->path, sizeof(ret_complaint->path), "%s",
+			 change->fresh[i]->file);
+		if (!addresses_leave_out(tunnel->address, tunnel->address_count,
+					 &change->fresh[i]->key, &ret_complaint->what))
+			return false;
+	}
+	return true;
+}
+
 /* What would make a person wonder why a client cannot be reached. */
 static void warn_of_foreign_addresses(const struct network *network, const struct keychange *change)
 {
@@ -183,7 +200,9 @@ static json_t *take_up(struct network *network, const struct keybundle *bundle)
 		keychange_drop(&network->keyring, &change);
 		return reply;
 	}
-	error = change_routes(network, &change, &complaint);
+	error = check_addresses(network, &change, &complaint)
+			? change_routes(network, &change, &complaint)
+			: -EINVAL;
 	if (error) {
 		keychange_drop(&network->keyring, &change);
 		return refuse(&complaint);

@@ -75,7 +75,7 @@ BOTH = {
 }
 SERVER = {
     "--out": ["", "a b", "a234567890123456"],
-    "--dns": ["", "one.example", "1.1.1.1/32", "1.1.1.1:53", "1.1.1.1,2.2.2.2,3.3.3.3,4.4.4.4,5.5.5.5"],
+    "--dns": ["127.0.0.53", "::1", "fe80::1", "0.0.0.0", "", "one.example", "1.1.1.1/32", "1.1.1.1:53", "1.1.1.1,2.2.2.2,3.3.3.3,4.4.4.4,5.5.5.5"],
     "--search-domain": ["", "exa mple", "10.0.0.1", "a..b"],
     "--endpoint": ["", ":4500", "a:0", "a:x", "a b", "http://a", "[a]:1", "1.2.3.4.5"],
 }
@@ -215,6 +215,22 @@ def test_client_without_an_endpoint(machine, key):
     key.write_text(line_with("endpoint", "#")(key.read_text()))
     said = refused(machine, "client", key)
     assert "endpoint" in said and "--remote HOST:PORT" in said
+
+
+def test_a_way_out_that_is_not_there_yet(machine, key):
+    """Perhaps it comes later, so that this is a warning."""
+    done = machine.run(MINIVPN, "server", "--dry-run", "--out", "usb0", key)
+    assert "warning: --out: there is no interface usb0" in done.stderr
+    assert done.stderr.count("\n") == 1 and "warning" not in machine.run(
+        MINIVPN, "server", "--dry-run", "--out", "eth0", key).stderr
+
+
+@pytest.mark.parametrize("own, options", [("10.171.38.1/24", []),
+                                          ("10.171.38.7/24", ["--address", "10.171.38.7/24"])])
+def test_a_client_with_the_server_s_address(machine, key, own, options):
+    key.write_text(line_with("address", f"address = {own}")(key.read_text()))
+    said = refused(machine, "server", *options, key)
+    assert f"{key}: address of laptop is {own[:-3]}, which is the server's own" in said
 
 
 def test_server_without_a_network(machine, key):

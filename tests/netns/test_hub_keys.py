@@ -92,6 +92,16 @@ def test_nothing_is_half_applied(world):
     assert "0 added, 0 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
 
 
+def test_nobody_gets_the_server_s_own_address(world):
+    alice_key = world.keygen("alice", "--address", "10.9.0.2/24")
+    world.start()
+    alice_key.write_text(alice_key.read_text().replace("10.9.0.2", "10.9.0.1"))
+    refused = world.server.run("minivpn", "reload", check=False)
+    assert refused.returncode == 2
+    assert "alice.key: address of alice is 10.9.0.1, which is the server's own" in refused.stderr
+    assert world.peer("alice")["addresses"] == ["10.9.0.2/24"]
+
+
 def test_bytes_that_are_no_text_are_shown_as_well_as_can_be(world):
     world.keygen("alice")
     world.start()
