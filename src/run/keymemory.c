@@ -11,6 +11,8 @@
 enum {
 	ALIGN_BYTES = 64,
 	CHUNK_BYTES = 256 << 10,
+	HUGE_BYTES = 2 << 20,      /* a chunk that is one huge page, on most machines */
+	HUGE_FROM_BYTES = 4 << 20, /* chunks are such once there are so many others */
 	LARGE_BYTES = 64 << 10,
 };
 
@@ -22,12 +24,33 @@ struct keymemory_piece {
 };
 static_assert(sizeof(struct keymemory_piece) == ALIGN_BYTES, "pieces stay aligned");
 
+static uint8_t *map_pages(size_t bytes)
+{
+	void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return pages == MAP_FAILED ? NULL : pages;
+}
+
+/* A huge page begins at a multiple of its size: of twice as much, what lies around it goes back. */
+static uint8_t *map_huge(void)
+{
+	uint8_t *room = map_pages(2 * HUGE_BYTES), *chunk;
+
+	if (!room)
+		return NULL;
+	chunk = room + -(uintptr_t)room % HUGE_BYTES;
+	if (chunk > room)
+		munmap(room, (size_t)(chunk - room));
+	munmap(chunk + HUGE_BYTES, (size_t)(room + HUGE_BYTES - chunk));
+	madvise(chunk, HUGE_BYTES, MADV_HUGEPAGE);
+	return chunk;
+}
+
 static uint8_t *map(struct keymemory *memory, size_t bytes)
 {
-	uint8_t *chunk =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *chunk = bytes == HUGE_BYTES ? map_huge() : map_pages(bytes);
 
-	if (chunk == MAP_FAILED)
+	if (!chunk)
 		return NULL;
 	madvise(chunk, bytes, MADV_DONTDUMP);
 	if (mlock(chunk, bytes) < 0 && !memory->unlocked) {
@@ -69,10 +92,13 @@ static struct keymemory_piece *carve(struct keymemory *memory, size_t all)
 	struct keymemory_piece *piece;
 
 	if (memory->left < all) {
-		memory->at = map(memory, CHUNK_BYTES);
-		memory->left = memory->at ? CHUNK_BYTES : 0;
+		size_t chunk = memory->chunks_bytes < HUGE_FROM_BYTES ? CHUNK_BYTES : HUGE_BYTES;
+
+		memory->at = map(memory, chunk);
+		memory->left = memory->at ? chunk : 0;
 		if (!memory->at)
 			return NULL;
+		memory->chunks_bytes += chunk;
 	}
 	piece = (void *)memory->at;
 	memory->at += all;

@@ -61,6 +61,29 @@ static void all_sizes_fit(void **state)
 	assert_null(keymemory_take(&memory, SIZE_MAX - 10));
 }
 
+/* Much of it lies in pieces of memory that can be huge pages: begun and ended where such a page is. */
+static void what_is_much_lies_in_huge_pages(void **state)
+{
+	enum { PIECE = 50000, HUGE = 2 << 20 };
+	struct keymemory memory = { 0 };
+	uintptr_t page = 0;
+	unsigned here = 0, most = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++) {
+		uint8_t *piece = keymemory_take(&memory, PIECE);
+
+		assert_non_null(piece);
+		memset(piece, 0xff, PIECE);
+		here = (uintptr_t)piece / HUGE == page ? here + 1 : 1;
+		page = (uintptr_t)piece / HUGE;
+		most = here > most ? here : most;
+		if (memory.chunks_bytes > 8 << 20)
+			assert_true(((uintptr_t)piece + PIECE - 1) / HUGE == page);
+	}
+	assert_true(most > 30);
+}
+
 static size_t locked_kb(void)
 {
 	char line[256];
@@ -95,6 +118,7 @@ int main(void)
 		cmocka_unit_test(pieces_are_zeroed_aligned_and_apart),
 		cmocka_unit_test(what_is_given_back_is_taken_again),
 		cmocka_unit_test(all_sizes_fit),
+		cmocka_unit_test(what_is_much_lies_in_huge_pages),
 		cmocka_unit_test(it_is_locked),
 	};
 
