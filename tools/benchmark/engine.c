@@ -8,6 +8,7 @@
 #include "aead/choose.h"
 #include "io/clock.h"
 #include "minivpn/engine.h"
+#include "run/keymemory.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -42,6 +43,7 @@ struct end {
 /**
  * struct hub - a server and its clients
  * @now:           the time that engines are told; it only passes between handshakes
+ * @memory:        the server's, as it has it in a tunnel: where peers lie decides how long they are waited for
  * @allocated:     bytes that the server's engine holds
  * @handshake_ns:  the server's time spent on handshakes
  * @turn:          who is next to send or receive
@@ -55,6 +57,7 @@ struct hub {
 	struct end *client;
 	unsigned clients;
 	struct instant now;
+	struct keymemory memory;
 	size_t allocated;
 	int64_t handshake_ns;
 	unsigned turn, run, taken;
@@ -73,9 +76,9 @@ static void hook_random(void *shell, uint8_t *ret_bytes, size_t n)
 	randombytes_buf(ret_bytes, n);
 }
 
-/* As a table of the kernel's zeroed pages, since an engine asks for more than it touches; the pointer
- * to free stands before what is handed out. */
-static void *hook_allocate(void *shell, size_t bytes)
+/* A client's: as a table of the kernel's zeroed pages, since an engine asks for more than it touches; the
+ * pointer to free stands before what is handed out. */
+static void *allocate_apart(size_t bytes)
 {
 	enum { ALIGN = 64 };
 	uint8_t *all = calloc(1, bytes + 2 * ALIGN), *memory;
@@ -84,22 +87,35 @@ static void *hook_allocate(void *shell, size_t bytes)
 		return NULL;
 	memory = all + ALIGN + (ALIGN - (uintptr_t)all % ALIGN) % ALIGN;
 	memcpy(memory - sizeof(all), &all, sizeof(all));
-	if (shell == &hub.server)
-		hub.allocated += bytes;
 	return memory;
+}
+
+static void release_apart(void *memory)
+{
+	void *all;
+
+	if (!memory)
+		return;
+	memcpy(&all, (uint8_t *)memory - sizeof(all), sizeof(all));
+	free(all);
+}
+
+static void *hook_allocate(void *shell, size_t bytes)
+{
+	if (shell != &hub.server)
+		return allocate_apart(bytes);
+	hub.allocated += bytes;
+	return keymemory_take(&hub.memory, bytes);
 }
 
 /* How much the server gave back is not known here: what it holds is looked at before it has given
  * back anything but handshakes. */
 static void hook_release(void *shell, void *memory)
 {
-	void *all;
-
-	(void)shell;
-	if (!memory)
-		return;
-	memcpy(&all, (uint8_t *)memory - sizeof(all), sizeof(all));
-	free(all);
+	if (shell == &hub.server)
+		keymemory_give(&hub.memory, memory);
+	else
+		release_apart(memory);
 }
 
 static void hook_transmit(void *shell, const struct transmission *datagram)
@@ -298,6 +314,7 @@ static void bring_records(void *subject)
 		write_packet(packet, number + 1, 0);
 		engine_outbound(client->engine, &record, 1, hub.now);
 		hub.from[i] = client->address;
+		hub.from[i].local = hub.server.address.remote;
 		hub.in[i] = (struct inbound){ .datagram = record.record,
 					      .bytes = record.record_bytes,
 					      .from = &hub.from[i] };
