@@ -18,11 +18,13 @@
 /**
  * struct allowed_entry - a prefix and its owner; the memory is the owner's
  * @network: the prefix, host bits clear
+ * @is_host: set by the table: a single address, and in the table
  * @owner:   what a look-up returns
  * @next:    next in the same bucket
  */
 struct allowed_entry {
 	struct prefix network;
+	bool is_host;
 	void *owner;
 	struct allowed_entry *next;
 };
@@ -68,6 +70,16 @@ void allowed_remove(struct allowed *table, struct allowed_entry *entry);
  */
 struct allowed_entry *const *allowed_bucket(const struct allowed *table,
 					    const struct address *address);
+
+/**
+ * allowed_is_host() - does a look-up of @address find @entry?  Asked of @entry alone, not of the table
+ *
+ * Return: false also if it does, but @entry is of more than one address
+ */
+static inline bool allowed_is_host(const struct allowed_entry *entry, const struct address *address)
+{
+	return entry->is_host && address_equal(&entry->network.address, address);
+}
 
 /** allowed_lookup() - owner of the longest prefix that contains @address, or NULL */
 void *allowed_lookup(const struct allowed *table, const struct address *address);

@@ -21,7 +21,7 @@ enum { REPLAY_WINDOW_BITS = 8192 };
  */
 struct replay {
 	uint32_t highest;
-	uint64_t seen[REPLAY_WINDOW_BITS / 64 + 1];
+	uint32_t seen[REPLAY_WINDOW_BITS / 32 + 1];
 };
 
 /**
@@ -37,7 +37,7 @@ struct replay {
 bool replay_would_accept(const struct replay *r, uint32_t seq);
 
 /** replay_place() - what the next number will be noted in, for who wants that to be in the cache by then */
-const uint64_t *replay_place(const struct replay *r);
+const uint32_t *replay_place(const struct replay *r);
 
 /**
  * replay_commit() - the packet with @seq is authentic: note it

@@ -133,11 +133,14 @@ struct allowed_entry *allowed_insert(struct allowed *table, struct allowed_entry
 {
 	struct allowed_entry *before = *find_prefix(table, &entry->network);
 
+	unsigned family = family_of(&entry->network.address);
+
 	if (before)
 		allowed_remove(table, before);
 	chain(table, entry);
+	entry->is_host = entry->network.length == (family == 0 ? 32 : 128);
 	table->entries++;
-	length_used(table, family_of(&entry->network.address), entry->network.length);
+	length_used(table, family, entry->network.length);
 	return before;
 }
 
@@ -149,6 +152,7 @@ void allowed_remove(struct allowed *table, struct allowed_entry *entry)
 		return;
 	*link = entry->next;
 	entry->next = NULL;
+	entry->is_host = false;
 	table->entries--;
 	length_unused(table, family_of(&entry->network.address), entry->network.length);
 }

@@ -2,10 +2,10 @@
 /*
  * Batches of packets in and out, and doing what is due for peers.
  *
- * Both directions work in the same three steps over at most ENGINE_BATCH packets: look at each header
- * and choose its SA; give all of them to the AEAD in one call; go through the results in order.
- * Control messages are taken in their turn in the third step, and since any of them may end a session,
- * that step looks every SPI up again before it believes in it.
+ * Both directions take packets through a pipeline (pipeline.h).  Its last step looks at a group's headers and
+ * chooses SAs; gives all of them to the AEAD in one call; goes through the results in order.  Control
+ * messages are taken in their turn among the results; once any of them has ended a session, SPIs are looked
+ * up again.
  */
 #include "engine_state.h"
 
@@ -60,7 +60,7 @@ static void sealing_reserve(struct session *session, struct sa_out *sa, struct s
 {
 	sealing->key = &sa->key;
 	sealing->spi = sa->spi;
-	sealing->sequence = (uint32_t)sa->next++;
+	sealing->sequence = sa->next++;
 	if (sa->next == REKEY_AFTER_PACKETS && !session->rekey_asked) {
 		session->rekey_at = now;
 		peer_wake(session->peer, now);
@@ -76,9 +76,9 @@ enum verdict seal_and_transmit(struct session *session, uint8_t *payload, size_t
 				   .payload_bytes = bytes,
 				   .next_header = next_header };
 	/* Messages go to the other end's first worker, which has its engine. */
-	struct sa_out *sa = next_header == NEXT_HEADER_NONE ? &session->out[0] : session->data;
+	struct sa_out *sa = &session->out[next_header == NEXT_HEADER_NONE ? 0 : session->data];
 
-	if (sa->next > SEQUENCE_MAX)
+	if (sa->next == 0)
 		return VERDICT_NO_SESSION;
 	sealing_reserve(session, sa, &sealing, session->born);
 	envelope_seal(engine->config.aead, engine->config.aead_context, &sealing, 1);
@@ -92,6 +92,11 @@ void peer_wake(struct peer *peer, struct instant at)
 {
 	if (at.ns < peer->due.at.ns)
 		deadlines_set(&peer->engine->deadlines, &peer->due, at);
+}
+
+static struct peer *peer_of(struct deadline *due)
+{
+	return (struct peer *)((uint8_t *)due - offsetof(struct peer, due));
 }
 
 static void peer_tick(struct peer *peer, struct instant now)
@@ -132,70 +137,99 @@ void engine_tick(struct engine *engine, struct instant now)
 		first = deadlines_first(&engine->deadlines);
 		if (!first || !instant_reached(now, first->at))
 			break;
-		peer_tick((struct peer *)first, now);
+		peer_tick(peer_of(first), now);
 	}
 }
 
 /* ---- out ----------------------------------------------------------------------------------- */
 
-/* Where @p is to go and what has to be sealed.  VERDICT_PASS: @ret_sealing is ready. */
-static enum verdict outbound_prepare(struct engine *engine, struct outbound *p,
-				     struct sealing *ret_sealing, struct instant now)
+static void ask_for_peer(const void *owner)
 {
-	struct inner inner;
-	enum verdict verdict = inner_parse(p->inner, p->inner_bytes, &inner);
-	struct peer *peer;
+	ask_for(owner, PEER_HOT_BYTES);
+}
 
-	p->peer = NULL;
-	if (verdict != VERDICT_PASS)
-		return verdict;
-	peer = allowed_lookup(&engine->allowed, &inner.destination);
+static void ask_for_session(const void *owner)
+{
+	const struct peer *peer = owner;
+
+	if (peer->current)
+		ask_for(session_hot(peer->current), LINE_BYTES);
+}
+
+/* What has to be sealed of @p, and for whom.  VERDICT_PASS: @ret_sealing is ready. */
+static enum verdict outbound_prepare(struct engine *engine, struct outbound *p,
+				     const struct inner *inner, struct sealing *ret_sealing,
+				     struct instant now)
+{
+	struct peer *peer = p->peer;
+
 	if (!peer)
 		return VERDICT_NO_ROUTE;
-	p->peer = peer;
 	if (!session_may_send(peer->current, now) || endpoint_is_none(&peer->endpoint)) {
 		if (!session_may_send(peer->current, now))
 			handshake_want(peer, true, now);
-		return staging_put(peer, p->inner, inner.bytes, now);
+		return staging_put(peer, p->inner, inner->bytes, now);
 	}
-	if (inner.bytes > path_inner_mtu(peer))
-		return path_too_big(peer, p->inner, &inner, now);
+	if (inner->bytes > path_inner_mtu(peer))
+		return path_too_big(peer, p->inner, inner, now);
 	liveness_sent(peer, now);
 
 	*ret_sealing = (struct sealing){ .payload = p->inner,
 					 .payload_bytes = p->inner_bytes,
-					 .next_header = inner.version == 4 ? NEXT_HEADER_IPV4
-									   : NEXT_HEADER_IPV6 };
-	sealing_reserve(peer->current, peer->current->data, ret_sealing, now);
+					 .next_header = inner->version == 4 ? NEXT_HEADER_IPV4
+									    : NEXT_HEADER_IPV6 };
+	sealing_reserve(peer->current, &peer->current->out[peer->current->data], ret_sealing, now);
 	p->to = &peer->endpoint;
-	p->tos = ecn_encapsulate(inner.tos, engine->config.copy_dscp);
+	p->tos = ecn_encapsulate(inner->tos, engine->config.copy_dscp);
 	return VERDICT_PASS;
+}
+
+static void outbound_seal(struct engine *engine, const struct outbound_batch *b, struct span s)
+{
+	BATCH_STORAGE struct sealing batch[ENGINE_BATCH];
+	size_t sealed = 0;
+
+	for (size_t i = s.from; i < s.to; i++) {
+		struct outbound *p = &b->packets[i];
+
+		p->peer = b->owner[i];
+		if (p->verdict == VERDICT_PASS)
+			p->verdict =
+				outbound_prepare(engine, p, &b->inner[i], &batch[sealed], b->now);
+		sealed += p->verdict == VERDICT_PASS;
+	}
+	envelope_seal(engine->config.aead, engine->config.aead_context, batch, sealed);
+	for (size_t i = s.from, at = 0; i < s.to; i++) {
+		struct outbound *p = &b->packets[i];
+
+		peer_count(engine, p->peer, p->verdict);
+		if (p->verdict != VERDICT_PASS)
+			continue;
+		p->record = batch[at].record;
+		p->record_bytes = batch[at].record_bytes;
+		at++;
+		p->peer->packets_out++;
+		p->peer->bytes_out += p->inner_bytes;
+	}
 }
 
 static void outbound_batch(struct engine *engine, struct outbound *packets, size_t n,
 			   struct instant now)
 {
-	BATCH_STORAGE struct sealing batch[ENGINE_BATCH];
-	size_t sealed = 0;
+	BATCH_STORAGE struct outbound_batch b;
+	struct pipeline line = pipeline_begin(n, engine->peer_count);
 
-	prefetch_outbound(engine, packets, n);
-	for (size_t i = 0; i < n; i++) {
-		packets[i].verdict = outbound_prepare(engine, &packets[i], &batch[sealed], now);
-		sealed += packets[i].verdict == VERDICT_PASS;
-	}
-	envelope_seal(engine->config.aead, engine->config.aead_context, batch, sealed);
-	for (size_t i = 0, s = 0; i < n; i++) {
-		struct outbound *p = &packets[i];
-
-		peer_count(engine, p->peer, p->verdict);
-		if (p->verdict != VERDICT_PASS)
-			continue;
-		p->record = batch[s].record;
-		p->record_bytes = batch[s].record_bytes;
-		s++;
-		p->peer->packets_out++;
-		p->peer->bytes_out += p->inner_bytes;
-	}
+	b.allowed = &engine->allowed;
+	b.packets = packets;
+	b.now = now;
+	do {
+		outbound_headers(&b, pipeline_at(&line, 0));
+		outbound_entries(&b, pipeline_at(&line, 1));
+		outbound_owners(&b, pipeline_at(&line, 2));
+		outbound_each(&b, pipeline_at(&line, 2), ask_for_peer);
+		outbound_each(&b, pipeline_at(&line, 3), ask_for_session);
+		outbound_seal(engine, &b, pipeline_at(&line, 4));
+	} while (pipeline_next(&line, 4));
 }
 
 void engine_outbound(struct engine *engine, struct outbound *packets, size_t n, struct instant now)
@@ -231,7 +265,7 @@ static enum verdict verdict_without_sa(const struct engine *engine, uint32_t spi
 
 /* Everything that can be said of a datagram before opening it.  VERDICT_PASS: @ret_opening is ready;
  * VERDICT_CONSUMED: a control message, to be taken in its turn. */
-static enum verdict inbound_prepare(struct engine *engine, struct inbound *d,
+static enum verdict inbound_prepare(struct engine *engine, struct inbound *d, struct sa_in **ret_sa,
 				    struct opening *ret_opening, struct instant now)
 {
 	struct sa_in *sa;
@@ -251,6 +285,7 @@ static enum verdict inbound_prepare(struct engine *engine, struct inbound *d,
 	sa = sa_find(engine, inbound_spi(d));
 	if (!sa)
 		return verdict_without_sa(engine, inbound_spi(d));
+	*ret_sa = sa;
 	d->peer = sa->session->peer;
 	if (!session_may_receive(sa->session, now))
 		return VERDICT_EXPIRED;
@@ -323,7 +358,8 @@ static enum verdict payload_receive(struct engine *engine, struct inbound *d,
 	verdict = inner_parse(opening->payload, opening->payload_bytes, &inner);
 	if (verdict != VERDICT_PASS)
 		return verdict;
-	if (allowed_lookup(&engine->allowed, &inner.source) != peer)
+	if (!allowed_is_host(&peer->own, &inner.source) &&
+	    allowed_lookup(&engine->allowed, &inner.source) != peer)
 		return VERDICT_WRONG_SOURCE;
 	if (!ecn_decapsulate(opening->payload, d->tos))
 		return VERDICT_ECN_DROPPED;
@@ -334,16 +370,17 @@ static enum verdict payload_receive(struct engine *engine, struct inbound *d,
 	return VERDICT_PASS;
 }
 
-static enum verdict record_receive(struct engine *engine, struct inbound *d,
+/* @sa: of the record, NULL if it was ended by an earlier datagram of the batch */
+static enum verdict record_receive(struct engine *engine, struct inbound *d, struct sa_in *sa,
 				   const struct opening *opening, struct instant now)
 {
-	struct sa_in *sa = sa_find(engine, inbound_spi(d));
 	struct session *session;
+	uint64_t removed;
 	enum verdict verdict;
 	bool newest, promoted;
 
 	if (!sa) {
-		d->peer = NULL; /* ended by an earlier packet of this batch */
+		d->peer = NULL;
 		return VERDICT_UNKNOWN_SPI;
 	}
 	if (opening->verdict == VERDICT_FORGED) {
@@ -359,36 +396,77 @@ static enum verdict record_receive(struct engine *engine, struct inbound *d,
 	promoted = sa_heard(sa, d->sequence, newest, d->from, now);
 	if (opening->verdict != VERDICT_PASS)
 		return opening->verdict;
+	removed = engine->spis.removed;
 	verdict = payload_receive(engine, d, opening, session, promoted, now);
-	sa = sa_find(engine, inbound_spi(d)); /* what was in it may have ended the session */
+	if (engine->spis.removed != removed)
+		sa = sa_find(engine,
+			     inbound_spi(d)); /* what was in it may have ended the session */
 	if (sa)
 		elsewhere_packet(sa->session, newest, d->from, now);
 	return verdict;
 }
 
-static void inbound_batch(struct engine *engine, struct inbound *datagrams, size_t n,
-			  struct instant now)
+static void ask_for_sa(const struct spi_entry *entry)
+{
+	const struct sa_in *sa = (const struct sa_in *)entry;
+
+	if (entry->kind != SPI_SA)
+		return;
+	ask_for(session_hot(sa->session), LINE_BYTES);
+	ask_for(replay_place(&sa->replay), sizeof(sa->replay.seen[0]));
+}
+
+static void ask_for_sender(const struct spi_entry *entry)
+{
+	if (entry->kind == SPI_SA)
+		ask_for_peer(((const struct sa_in *)entry)->session->peer);
+}
+
+static void inbound_open(struct engine *engine, const struct inbound_batch *b, struct span s)
 {
 	BATCH_STORAGE struct opening batch[ENGINE_BATCH];
+	BATCH_STORAGE struct sa_in *sas[ENGINE_BATCH];
+	uint64_t removed = engine->spis.removed;
 	size_t opened = 0, at = 0;
 
-	prefetch_inbound(engine, datagrams, n);
-	for (size_t i = 0; i < n; i++) {
-		datagrams[i].verdict = inbound_prepare(engine, &datagrams[i], &batch[opened], now);
-		opened += datagrams[i].verdict == VERDICT_PASS;
+	for (size_t i = s.from; i < s.to; i++) {
+		struct inbound *d = &b->datagrams[i];
+
+		d->verdict = inbound_prepare(engine, d, &sas[opened], &batch[opened], b->now);
+		opened += d->verdict == VERDICT_PASS;
 	}
 	envelope_open(engine->config.aead, engine->config.aead_context, batch, opened);
-	prefetch_sources(engine, batch, opened);
-	for (size_t i = 0; i < n; i++) {
-		struct inbound *d = &datagrams[i];
+	for (size_t i = s.from; i < s.to; i++) {
+		struct inbound *d = &b->datagrams[i];
 
 		if (d->verdict == VERDICT_CONSUMED) {
-			d->verdict = control_receive(engine, d, now);
+			d->verdict = control_receive(engine, d, b->now);
 		} else if (d->verdict == VERDICT_PASS) {
-			d->verdict = record_receive(engine, d, &batch[at++], now);
+			if (engine->spis.removed != removed)
+				sas[at] = sa_find(engine, inbound_spi(d));
+			d->verdict = record_receive(engine, d, sas[at], &batch[at], b->now);
+			at++;
 		}
 		peer_count(engine, d->peer, d->verdict);
 	}
+}
+
+static void inbound_batch(struct engine *engine, struct inbound *datagrams, size_t n,
+			  struct instant now)
+{
+	BATCH_STORAGE struct inbound_batch b;
+	struct pipeline line = pipeline_begin(n, engine->peer_count);
+
+	b.spis = &engine->spis;
+	b.datagrams = datagrams;
+	b.now = now;
+	do {
+		inbound_spis(&b, pipeline_at(&line, 0));
+		inbound_entries(&b, pipeline_at(&line, 1));
+		inbound_each(&b, pipeline_at(&line, 2), ask_for_sa);
+		inbound_each(&b, pipeline_at(&line, 3), ask_for_sender);
+		inbound_open(engine, &b, pipeline_at(&line, 4));
+	} while (pipeline_next(&line, 4));
 }
 
 void engine_inbound(struct engine *engine, struct inbound *datagrams, size_t n, struct instant now)

@@ -17,7 +17,7 @@
  *   roaming.c    which endpoint a server sends to (docs/protocol.md section 8)
  *   path.c       how large a packet the path takes
  *   lanes.c      what further workers are lent, and what they report
- *   prefetch.c   memory that a batch will need
+ *   pipeline.c   packets in small groups, and the memory that they will need
  *   staging.c    packets that wait for a session
  *
  * A peer's sessions move through three kinds of slot:
@@ -35,12 +35,14 @@
 #include "budget.h"
 #include "deadlines.h"
 #include "hints.h"
+#include "pipeline.h"
 #include "spi.h"
 
 #include "minivpn/allowed.h"
 #include "minivpn/engine.h"
 #include "minivpn/replay.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -55,8 +57,6 @@ enum {
 	RESPONSE_ADDRESSES = 4, /* places one Response went to */
 	RETRY_TABLE = 256,
 	RUNGS_MAX = 10,
-	OWN_ENTRIES = 2, /* prefixes: an address of each family */
-	ENGINE_BATCH = 64,
 };
 
 /* docs/protocol.md section 7, in nanoseconds */
@@ -101,13 +101,15 @@ struct sa_in {
 	struct spi_entry entry; /* first, so that an entry of kind SPI_SA is its SA */
 	struct session *session;
 	struct sa_key key;
+	struct replay replay; /* its ring begins a cache line */
 	uint64_t forged;
-	struct replay replay;
 };
+static_assert(offsetof(struct sa_in, replay.seen) == LINE_BYTES,
+	      "what every packet takes is one line");
 
+/** struct sa_out - an SA on which we send; @next: next sequence number, 0 when all are used up */
 struct sa_out {
-	uint32_t spi;
-	uint64_t next; /* next sequence number; sealing ends above SEQUENCE_MAX */
+	uint32_t spi, next;
 	struct sa_key key;
 };
 
@@ -142,23 +144,40 @@ enum session_state { SESSION_PENDING, SESSION_CURRENT, SESSION_OLD };
  *                 session becomes current
  * @pending:       only while SESSION_PENDING
  * @replaced:      when it became old
- * @out:           the other end's SAs, behind the last of @in
- * @data:          the one of them that carries packets of this worker
- * @lane:          the parts of it that lanes have, one each, behind the last of @out
+ * @in:            our SAs, a cache line's multiple behind the last of @out
+ * @lane:          the parts of it that lanes have, one each, behind the last of @in
+ * @data:          which of @out carries packets of this worker
+ * @out:           the other end's SAs
+ *
+ * A line of what packets seldom need comes first; the next one has what every packet takes, with
+ * the first SA that we send on.
  */
 struct session {
-	struct peer *peer;
 	uint64_t generation;
-	enum session_state state;
-	bool never_current, worn_out, heard, rekey_asked, software_told, hears_in_band;
-	unsigned inner_mtu, remote_workers;
-	struct instant born, rekey_at, replaced;
+	struct instant rekey_at, replaced;
 	struct pending *pending;
-	unsigned in_count, out_count;
-	struct sa_out *out, *data;
+	struct sa_in *in;
 	struct lane_session **lane;
-	struct sa_in in[];
+	unsigned inner_mtu;
+	uint16_t remote_workers;
+	uint8_t in_count, out_count;
+	bool never_current, rekey_asked, software_told, hears_in_band;
+
+	struct peer *peer __attribute__((aligned(LINE_BYTES)));
+	struct instant born;
+	enum session_state state : 8;
+	bool worn_out, heard;
+	uint8_t data;
+	struct sa_out out[];
 };
+static_assert(offsetof(struct session, out[1]) == 2 * LINE_BYTES,
+	      "one line of what every packet takes");
+
+/** session_hot() - what of a session every packet takes, LINE_BYTES of it */
+static inline const void *session_hot(const struct session *session)
+{
+	return &session->peer;
+}
 
 /**
  * session_create() - a session from the keys of a finished handshake
@@ -180,7 +199,7 @@ void session_erase(struct session *session);
  * Of the SAs whose position, counted round, is the worker's, a peer has always the same one: it is drawn
  * once, so that many peers of one worker each fall to different workers of the end that they meet.
  */
-struct sa_out *session_out(const struct session *session, unsigned worker);
+const struct sa_out *session_out(const struct session *session, unsigned worker);
 bool session_may_send(const struct session *session, struct instant now);
 bool session_may_receive(const struct session *session, struct instant now);
 
@@ -222,7 +241,6 @@ static inline struct instant schedule_due(const struct schedule *s, struct insta
 
 /** struct challenge - a Ping that proves an address: only who receives there can answer it */
 struct challenge {
-	bool active;
 	uint8_t sent;
 	struct instant started;
 	struct endpoint to;
@@ -246,23 +264,28 @@ struct outreach {
 	uint8_t message[INIT_BYTES];
 };
 
-struct peer {
-	struct deadline due; /* first, so that what is due is its peer */
-	struct engine *engine;
+/* Of a peer's challenges: the candidate is one, the rest are of its promotion (roaming.c). */
+enum { CANDIDATE, PROMOTION, CHALLENGES_MAX = PROMOTION + RESPONSE_ADDRESSES };
 
-	/* What every packet touches, in as few cache lines as it goes; see prefetch.c. */
+struct peer {
+	/* What every packet touches, in three cache lines (pipeline.h). */
+	struct allowed_entry own; /* the first of its prefixes */
 	struct session *current;
-	struct instant heard;   /* in the current session, or when that began; */
-	struct instant unheard; /* first data sent since; ns 0 = none */
-	struct instant last_heard;
-	bool up, pinging;
+	struct instant unheard; /* first data sent since @heard; ns 0 = none */
+	unsigned inner_agreed;  /* by the handshake's MTU items */
+	unsigned outer_limit; /* bytes of outer IP packet the path takes; UINT16_MAX = not known */
+
 	struct endpoint endpoint;
-	unsigned inner_agreed; /* by the handshake's MTU items */
-	unsigned outer_limit;  /* bytes of outer IP packet the path takes; UINT16_MAX = not known */
-	struct challenge candidate; /* roaming.c */
-	struct allowed_entry *allowed;
-	uint64_t packets_in, bytes_in, packets_out, bytes_out;
-	struct verdicts verdicts; /* the first of them, at least */
+	uint64_t packets_out, bytes_out;
+	bool up, pinging;
+	uint8_t challenging; /* a bit for each of @challenge that is under way */
+
+	struct deadline due;
+	struct instant heard; /* in the current session, or when that began */
+	struct instant last_heard;
+	uint64_t packets_in, bytes_in;
+	struct engine *engine;
+	struct verdicts verdicts; /* the first of them */
 
 	void *tag; /* and all that is seldom needed */
 	struct peer *next, *previous;
@@ -271,8 +294,8 @@ struct peer {
 
 	struct handshake_keys ours, theirs; /* by who begins */
 	struct prefix address[PAYLOAD_ADDRESSES_MAX];
-	unsigned address_count, allowed_count;
-	struct allowed_entry own[OWN_ENTRIES]; /* @allowed of most */
+	unsigned address_count, prefix_count;
+	struct allowed_entry *others, second; /* prefixes behind @own: for most it is @second */
 
 	/* session.c */
 	struct session *pending[PENDING_MAX], *old[OLD_MAX];
@@ -309,7 +332,7 @@ struct peer {
 	uint32_t candidate_sequence;
 	bool candidate_spoiled;
 	struct instant candidate_rest;
-	struct challenge promotion[RESPONSE_ADDRESSES];
+	struct challenge challenge[CHALLENGES_MAX];
 
 	/* elsewhere.c */
 	struct instant elsewhere_until;
@@ -333,6 +356,12 @@ struct peer {
 
 	char software[SOFTWARE_BYTES];
 };
+
+enum { PEER_HOT_BYTES = 3 * LINE_BYTES };
+static_assert(offsetof(struct peer, endpoint) == LINE_BYTES &&
+		      offsetof(struct peer, due) == 2 * LINE_BYTES &&
+		      offsetof(struct peer, verdicts.count[VERDICT_PASS + 1]) == PEER_HOT_BYTES,
+	      "three lines of what every packet takes");
 
 /** peer_wake() - something may be due as early as @at */
 void peer_wake(struct peer *peer, struct instant at);
@@ -409,10 +438,6 @@ struct engine {
 	struct payload told;
 	struct responder responder;
 };
-
-/* A batch on the stack is written before it is read.  The build clears whatever lies there first
- * (-ftrivial-auto-var-init); for one packet that costs more than all else. */
-#define BATCH_STORAGE __attribute__((uninitialized))
 
 /** engine_allocate() - zeroed memory of the shell's; NULL if there is none */
 static inline void *engine_allocate(struct engine *engine, size_t bytes)
@@ -497,13 +522,6 @@ void lanes_snapshot(const struct peer *peer, struct peer_snapshot *snapshot);
 
 /** peer_changed() - its endpoint, its path or its current session is another now */
 void peer_changed(struct peer *peer);
-
-/* ---- prefetch.c ---------------------------------------------------------------------------- */
-
-/* Each before a step of engine_inbound() or engine_outbound(), for at most ENGINE_BATCH packets. */
-void prefetch_inbound(const struct engine *engine, const struct inbound *datagrams, size_t n);
-void prefetch_sources(const struct engine *engine, const struct opening *batch, size_t n);
-void prefetch_outbound(const struct engine *engine, const struct outbound *packets, size_t n);
 
 /* ---- liveness.c ---------------------------------------------------------------------------- */
 
@@ -596,15 +614,6 @@ struct instant staging_deadline(const struct peer *peer);
 void staging_tick(struct peer *peer, struct instant now);
 
 /* ---- datagrams in, of the engine and of lanes ---------------------------------------------- */
-
-/** inbound_spi() - the first word of a datagram of at least four bytes */
-static inline uint32_t inbound_spi(const struct inbound *d)
-{
-	be32 spi;
-
-	memcpy(&spi, d->datagram, sizeof(spi));
-	return be32_to(spi);
-}
 
 /**
  * inbound_opening() - note the sequence number of a record and ask whether it may still be received

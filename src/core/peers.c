@@ -160,10 +160,15 @@ static void sessions_erase(struct peer *peer)
 			session_erase(peer->old[i]);
 }
 
-static void release_allowed(struct peer *peer)
+static struct allowed_entry *prefix_of(struct peer *peer, unsigned i)
 {
-	if (peer->allowed != peer->own)
-		engine_release(peer->engine, peer->allowed);
+	return i == 0 ? &peer->own : &peer->others[i - 1];
+}
+
+static void release_prefixes(struct peer *peer)
+{
+	if (peer->others != &peer->second)
+		engine_release(peer->engine, peer->others);
 }
 
 static void peer_destroy(struct peer *peer)
@@ -173,9 +178,9 @@ static void peer_destroy(struct peer *peer)
 	initiator_abandon(peer);
 	sessions_erase(peer);
 	staging_drop(peer);
-	for (unsigned i = 0; i < peer->allowed_count; i++)
-		allowed_remove(&engine->allowed, &peer->allowed[i]);
-	release_allowed(peer);
+	for (unsigned i = 0; i < peer->prefix_count; i++)
+		allowed_remove(&engine->allowed, prefix_of(peer, i));
+	release_prefixes(peer);
 	hints_remove(&engine->hints, peer);
 	near_take(peer);
 	lanes_peer_destroy(peer);
@@ -215,13 +220,13 @@ void engine_destroy(struct engine *engine)
 static void own_prefixes(struct peer *peer, const struct prefix *allowed, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
-		struct allowed_entry *entry = &peer->allowed[i];
+		struct allowed_entry *entry = prefix_of(peer, i);
 
 		entry->network = prefix_network(&allowed[i]);
 		entry->owner = peer;
 		allowed_insert(&peer->engine->allowed, entry);
 	}
-	peer->allowed_count = count;
+	peer->prefix_count = count;
 }
 
 struct peer *engine_peer_add(struct engine *engine, const struct peer_config *config,
@@ -236,18 +241,18 @@ struct peer *engine_peer_add(struct engine *engine, const struct peer_config *co
 	if (!peer)
 		return NULL;
 	peer->engine = engine;
-	peer->allowed =
-		config->allowed_count <= OWN_ENTRIES
-			? peer->own
-			: engine_allocate(engine, config->allowed_count * sizeof(*peer->allowed));
-	if (!peer->allowed || !lanes_peer_create(peer)) {
-		release_allowed(peer);
+	peer->others = &peer->second;
+	if (config->allowed_count > 2)
+		peer->others = engine_allocate(engine,
+					       (config->allowed_count - 1) * sizeof(*peer->others));
+	if (!peer->others || !lanes_peer_create(peer)) {
+		release_prefixes(peer);
 		engine_release(engine, peer);
 		return NULL;
 	}
 	if (!lanes_peer_own(peer, config->allowed, config->allowed_count)) {
 		lanes_peer_destroy(peer);
-		release_allowed(peer);
+		release_prefixes(peer);
 		engine_release(engine, peer);
 		return NULL;
 	}
@@ -301,19 +306,19 @@ void engine_peer_remove(struct engine *engine, struct peer *peer, enum close_rea
 int engine_peer_own(struct engine *engine, struct peer *peer, const struct prefix *allowed,
 		    unsigned count)
 {
-	struct allowed_entry *entries;
+	struct allowed_entry *others;
 
 	if (!tables_grow(engine, count))
 		return -1;
-	entries = engine_allocate(engine, (count + 1) * sizeof(*entries));
-	if (!entries || !lanes_peer_own(peer, allowed, count)) {
-		engine_release(engine, entries);
+	others = engine_allocate(engine, (count + 1) * sizeof(*others));
+	if (!others || !lanes_peer_own(peer, allowed, count)) {
+		engine_release(engine, others);
 		return -1;
 	}
-	for (unsigned i = 0; i < peer->allowed_count; i++)
-		allowed_remove(&engine->allowed, &peer->allowed[i]);
-	release_allowed(peer);
-	peer->allowed = entries;
+	for (unsigned i = 0; i < peer->prefix_count; i++)
+		allowed_remove(&engine->allowed, prefix_of(peer, i));
+	release_prefixes(peer);
+	peer->others = others;
 	own_prefixes(peer, allowed, count);
 	return 0;
 }

@@ -10,16 +10,19 @@
  */
 #include "minivpn/replay.h"
 
-enum { RING_WORDS = REPLAY_WINDOW_BITS / 64 + 1 };
+enum {
+	WORD_BITS = 32,
+	RING_WORDS = REPLAY_WINDOW_BITS / WORD_BITS + 1,
+};
 
 static uint32_t word_of(uint32_t seq)
 {
-	return seq / 64 % RING_WORDS;
+	return seq / WORD_BITS % RING_WORDS;
 }
 
-static uint64_t bit_of(uint32_t seq)
+static uint32_t bit_of(uint32_t seq)
 {
-	return UINT64_C(1) << seq % 64;
+	return UINT32_C(1) << seq % WORD_BITS;
 }
 
 bool replay_would_accept(const struct replay *r, uint32_t seq)
@@ -31,7 +34,7 @@ bool replay_would_accept(const struct replay *r, uint32_t seq)
 	return !(r->seen[word_of(seq)] & bit_of(seq));
 }
 
-const uint64_t *replay_place(const struct replay *r)
+const uint32_t *replay_place(const struct replay *r)
 {
 	return &r->seen[word_of(r->highest + 1)];
 }
@@ -39,12 +42,12 @@ const uint64_t *replay_place(const struct replay *r)
 /* Clear the words between the one of @highest and the one of @seq, the latter included. */
 static void advance(struct replay *r, uint32_t seq)
 {
-	uint32_t entered = seq / 64 - r->highest / 64;
+	uint32_t entered = seq / WORD_BITS - r->highest / WORD_BITS;
 
 	if (entered > RING_WORDS)
 		entered = RING_WORDS;
 	for (uint32_t i = 0; i < entered; i++)
-		r->seen[word_of(seq - 64 * i)] = 0;
+		r->seen[word_of(seq - WORD_BITS * i)] = 0;
 	r->highest = seq;
 }
 

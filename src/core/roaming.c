@@ -10,24 +10,36 @@
 
 static const struct schedule challenge_schedule = { { 0, 250, 750 }, 3, 3000 };
 
-static void challenge_begin(struct peer *peer, struct challenge *c, const struct endpoint *to,
+static bool is_challenging(const struct peer *peer, unsigned which)
+{
+	return peer->challenging >> which & 1;
+}
+
+static void challenge_begin(struct peer *peer, unsigned which, const struct endpoint *to,
 			    struct instant now)
 {
-	*c = (struct challenge){ .active = true, .started = now, .to = *to };
+	struct challenge *c = &peer->challenge[which];
+
+	*c = (struct challenge){ .started = now, .to = *to };
 	engine_random(peer->engine, c->bytes, sizeof(c->bytes));
+	peer->challenging |= (uint8_t)(1 << which);
 	peer_wake(peer, now);
+}
+
+static void challenge_end(struct peer *peer, unsigned which)
+{
+	peer->challenging &= (uint8_t) ~(1 << which);
 }
 
 static void promotions_end(struct peer *peer)
 {
 	for (unsigned i = 0; i < RESPONSE_ADDRESSES; i++)
-		peer->promotion[i].active = false;
+		challenge_end(peer, PROMOTION + i);
 }
 
 void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct instant now)
 {
-	peer->candidate.active = false;
-	promotions_end(peer);
+	peer->challenging = 0;
 	if (endpoint_equal(&peer->endpoint, endpoint))
 		return;
 	peer->endpoint = *endpoint;
@@ -45,7 +57,7 @@ void roaming_set(struct peer *peer, const struct endpoint *endpoint, struct inst
 
 void roaming_session(struct peer *peer)
 {
-	peer->candidate.active = false;
+	challenge_end(peer, CANDIDATE);
 }
 
 void roaming_promoted(struct peer *peer, const struct pending *pending, const struct endpoint *from,
@@ -60,43 +72,46 @@ void roaming_promoted(struct peer *peer, const struct pending *pending, const st
 	}
 	promotions_end(peer);
 	for (unsigned i = 0; i < kept; i++)
-		challenge_begin(peer, &peer->promotion[i], &pending->place[i].to, now);
+		challenge_begin(peer, PROMOTION + i, &pending->place[i].to, now);
 }
 
 void roaming_packet(struct peer *peer, const struct sa_in *sa, uint32_t sequence, bool newest,
 		    const struct endpoint *from, struct instant now)
 {
 	if (endpoint_equal(from, &peer->endpoint)) {
-		if (peer->candidate.active && sa == peer->candidate_sa &&
+		if (is_challenging(peer, CANDIDATE) && sa == peer->candidate_sa &&
 		    sequence > peer->candidate_sequence)
 			peer->candidate_spoiled = true;
 		return;
 	}
 	if (!newest || !peer->current->hears_in_band ||
 	    !instant_reached(now, peer->candidate_rest) ||
-	    (peer->candidate.active && endpoint_equal(from, &peer->candidate.to)))
+	    (is_challenging(peer, CANDIDATE) &&
+	     endpoint_equal(from, &peer->challenge[CANDIDATE].to)))
 		return;
 	peer->candidate_sa = sa;
 	peer->candidate_sequence = sequence;
 	peer->candidate_spoiled = false;
 	peer->candidate_rest = instant_after(now, CANDIDATE_REST);
-	challenge_begin(peer, &peer->candidate, from, now);
+	challenge_begin(peer, CANDIDATE, from, now);
 }
 
 void roaming_pong(struct peer *peer, const uint8_t bytes[PING_BYTES], const struct endpoint *from,
 		  struct instant now)
 {
-	if (peer->candidate.active && !peer->candidate_spoiled &&
-	    endpoint_equal(from, &peer->candidate.to) &&
-	    memcmp(bytes, peer->candidate.bytes, PING_BYTES) == 0) {
+	const struct challenge *candidate = &peer->challenge[CANDIDATE];
+
+	if (is_challenging(peer, CANDIDATE) && !peer->candidate_spoiled &&
+	    endpoint_equal(from, &candidate->to) &&
+	    memcmp(bytes, candidate->bytes, PING_BYTES) == 0) {
 		roaming_set(peer, from, now);
 		return;
 	}
-	for (unsigned i = 0; i < RESPONSE_ADDRESSES; i++) {
-		if (peer->promotion[i].active &&
-		    memcmp(bytes, peer->promotion[i].bytes, PING_BYTES) == 0) {
+	for (unsigned i = PROMOTION; i < CHALLENGES_MAX; i++) {
+		if (is_challenging(peer, i) &&
+		    memcmp(bytes, peer->challenge[i].bytes, PING_BYTES) == 0) {
 			/* Not where it came from: whoever races a copy of this Pong would be believed. */
-			struct endpoint proven = peer->promotion[i].to;
+			struct endpoint proven = peer->challenge[i].to;
 
 			roaming_set(peer, &proven, now);
 			return;
@@ -104,28 +119,32 @@ void roaming_pong(struct peer *peer, const uint8_t bytes[PING_BYTES], const stru
 	}
 }
 
-static struct instant challenge_deadline(const struct challenge *c)
+static struct instant challenge_deadline(const struct peer *peer, unsigned which)
 {
-	return c->active ? schedule_due(&challenge_schedule, c->started, c->sent) : INSTANT_NEVER;
+	const struct challenge *c = &peer->challenge[which];
+
+	return is_challenging(peer, which) ? schedule_due(&challenge_schedule, c->started, c->sent)
+					   : INSTANT_NEVER;
 }
 
 struct instant roaming_deadline(const struct peer *peer)
 {
-	struct instant at = challenge_deadline(&peer->candidate);
+	struct instant at = INSTANT_NEVER;
 
-	for (unsigned i = 0; i < RESPONSE_ADDRESSES; i++)
-		at = instant_earlier(at, challenge_deadline(&peer->promotion[i]));
+	for (unsigned i = 0; i < CHALLENGES_MAX; i++)
+		at = instant_earlier(at, challenge_deadline(peer, i));
 	return at;
 }
 
-static void challenge_tick(struct peer *peer, struct challenge *c, struct instant now)
+static void challenge_tick(struct peer *peer, unsigned which, struct instant now)
 {
+	struct challenge *c = &peer->challenge[which];
 	struct in_band message = { .has_ping = true };
 
-	if (!instant_reached(now, challenge_deadline(c)))
+	if (!instant_reached(now, challenge_deadline(peer, which)))
 		return;
 	if (c->sent == challenge_schedule.count || !session_may_send(peer->current, now)) {
-		c->active = false;
+		challenge_end(peer, which);
 		return;
 	}
 	c->sent++;
@@ -135,7 +154,6 @@ static void challenge_tick(struct peer *peer, struct challenge *c, struct instan
 
 void roaming_tick(struct peer *peer, struct instant now)
 {
-	challenge_tick(peer, &peer->candidate, now);
-	for (unsigned i = 0; i < RESPONSE_ADDRESSES; i++)
-		challenge_tick(peer, &peer->promotion[i], now);
+	for (unsigned i = 0; i < CHALLENGES_MAX; i++)
+		challenge_tick(peer, i, now);
 }

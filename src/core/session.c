@@ -21,7 +21,7 @@ static enum spi_kind kind_of(const struct engine *engine, unsigned i)
 	return engine->lane_count > 0 && i % engine->config.workers > 0 ? SPI_OF_LANE : SPI_SA;
 }
 
-struct sa_out *session_out(const struct session *s, unsigned worker)
+const struct sa_out *session_out(const struct session *s, unsigned worker)
 {
 	unsigned workers = s->peer->engine->config.workers, count;
 
@@ -35,7 +35,7 @@ static void session_release(struct session *s)
 {
 	struct engine_hooks *hooks = &s->peer->engine->config.hooks;
 
-	sodium_memzero(s, (size_t)((uint8_t *)(s->out + s->out_count) - (uint8_t *)s));
+	sodium_memzero(s, (size_t)((uint8_t *)(s->in + s->in_count) - (uint8_t *)s));
 	hooks->release(hooks->shell, s);
 }
 
@@ -44,8 +44,10 @@ struct session *session_create(struct peer *peer, const uint8_t k_in[32], const 
 			       struct instant now)
 {
 	struct engine *engine = peer->engine;
-	size_t out_at = sizeof(struct session) + in_count * sizeof(struct sa_in);
-	size_t lane_at = out_at + offer->spi_count * sizeof(struct sa_out);
+	size_t in_at = (offsetof(struct session, out) + offer->spi_count * sizeof(struct sa_out) +
+			LINE_BYTES - 1) /
+		       LINE_BYTES * LINE_BYTES;
+	size_t lane_at = in_at + in_count * sizeof(struct sa_in);
 	struct session *s =
 		engine_allocate(engine, lane_at + engine->lane_count * sizeof(s->lane[0]));
 
@@ -59,9 +61,9 @@ struct session *session_create(struct peer *peer, const uint8_t k_in[32], const 
 	s->inner_mtu =
 		offer->mtu < engine->config.inner_mtu ? offer->mtu : engine->config.inner_mtu;
 	s->remote_workers = offer->workers;
-	s->in_count = in_count;
-	s->out_count = offer->spi_count;
-	s->out = (struct sa_out *)((uint8_t *)s + out_at);
+	s->in_count = (uint8_t)in_count;
+	s->out_count = (uint8_t)offer->spi_count;
+	s->in = (struct sa_in *)((uint8_t *)s + in_at);
 	s->lane = (struct lane_session **)((uint8_t *)s + lane_at);
 	for (unsigned i = 0; i < in_count; i++) {
 		s->in[i].entry = (struct spi_entry){ .spi = in[i], .kind = kind_of(engine, i) };
@@ -75,7 +77,7 @@ struct session *session_create(struct peer *peer, const uint8_t k_in[32], const 
 	}
 	if (s->out_count > engine->config.workers && peer->spread == 0)
 		engine_random(engine, &peer->spread, sizeof(peer->spread));
-	s->data = session_out(s, 0);
+	s->data = (uint8_t)(session_out(s, 0) - s->out);
 	if (!lanes_session_begin(s)) {
 		session_release(s);
 		return NULL;
@@ -128,7 +130,7 @@ void session_erase(struct session *s)
 bool session_may_send(const struct session *s, struct instant now)
 {
 	return s && !s->worn_out && instant_since(now, s->born) < SENDING_LIFETIME &&
-	       s->data->next <= SEQUENCE_MAX;
+	       s->out[s->data].next != 0;
 }
 
 bool session_may_receive(const struct session *s, struct instant now)

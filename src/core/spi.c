@@ -38,13 +38,14 @@ void spi_remove(struct spi_table *table, struct spi_entry *entry)
 		return;
 	*link = entry->next;
 	table->entries--;
+	table->removed++;
 }
 
 void spi_rehash(struct spi_table *table, struct spi_entry **buckets, size_t bucket_count)
 {
 	struct spi_table old = *table;
 
-	*table = (struct spi_table){ buckets, bucket_count, 0 };
+	*table = (struct spi_table){ buckets, bucket_count, 0, old.removed };
 	for (size_t i = 0; i < old.bucket_count; i++) {
 		for (struct spi_entry *e = old.buckets[i], *next; e; e = next) {
 			next = e->next;

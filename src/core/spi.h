@@ -20,9 +20,11 @@ struct spi_entry {
 	struct spi_entry *next;
 };
 
+/** struct spi_table - @removed: how often an entry was taken out; what was found before that stands until then */
 struct spi_table {
 	struct spi_entry **buckets;
 	size_t bucket_count, entries;
+	uint64_t removed;
 };
 
 /** spi_bucket() - the chain that an SPI would be in */

@@ -88,8 +88,36 @@ static void agrees_with_naive_twin(void **state)
 			struct address a = random_address();
 
 			assert_ptr_equal(allowed_lookup(&table, &a), naive_lookup(&a));
+			for (size_t e = 0; e < PREFIXES; e++)
+				if (allowed_is_host(&entries[e], &a))
+					assert_ptr_equal(naive_lookup(&a), &entries[e]);
 		}
 	}
+}
+
+/* Only while it is in the table, and only a single address. */
+static void a_host_is_known_without_the_table(void **state)
+{
+	struct allowed table;
+	struct allowed_entry *chains[64] = { NULL };
+	struct allowed_entry host = { 0 }, twin = { 0 }, net = { 0 };
+
+	(void)state;
+	allowed_init(&table, chains, 64);
+	assert_true(prefix_parse("10.1.2.3/32", &host.network));
+	assert_true(prefix_parse("10.1.2.0/31", &net.network));
+	twin = host;
+	assert_false(allowed_is_host(&host, &host.network.address));
+	assert_null(allowed_insert(&table, &host));
+	assert_null(allowed_insert(&table, &net));
+	assert_true(allowed_is_host(&host, &host.network.address));
+	assert_false(allowed_is_host(&host, &net.network.address));
+	assert_false(allowed_is_host(&net, &net.network.address));
+	assert_ptr_equal(allowed_insert(&table, &twin), &host);
+	assert_false(allowed_is_host(&host, &host.network.address));
+	assert_true(allowed_is_host(&twin, &host.network.address));
+	allowed_remove(&table, &twin);
+	assert_false(allowed_is_host(&twin, &host.network.address));
 }
 
 static void removing_what_is_not_in_changes_nothing(void **state)
@@ -148,6 +176,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_naive_twin),
+		cmocka_unit_test(a_host_is_known_without_the_table),
 		cmocka_unit_test(removing_what_is_not_in_changes_nothing),
 		cmocka_unit_test(neighbours_do_not_share_a_bucket),
 	};

@@ -182,7 +182,7 @@ static int set_up(void **state)
 	return 0;
 }
 
-/* The same among so many other peers that what a batch needs is asked for before (prefetch.c). */
+/* The same among so many other peers that what a batch needs is asked for before (pipeline.h). */
 static int set_up_in_a_crowd(void **state)
 {
 	struct psk psk = { { 8 } };

@@ -740,11 +740,12 @@ static void clients_of_one_worker_spread(void **state)
 {
 	struct engine engine = { .config.workers = 1 };
 	struct peer peer = { .engine = &engine };
-	struct sa_out out[4];
-	struct session session = { .peer = &peer, .out_count = 4, .out = out };
+	static struct session session = { .out_count = 4, .out = { { 0 }, { 0 }, { 0 }, { 0 } } };
+	const struct sa_out *out = session.out;
 	unsigned hits[4] = { 0 };
 
 	(void)state;
+	session.peer = &peer;
 	for (unsigned i = 0; i < 256; i++) {
 		peer.spread = (uint8_t)i;
 		hits[session_out(&session, 0) - out]++;
@@ -755,6 +756,7 @@ static void clients_of_one_worker_spread(void **state)
 	assert_true(session_out(&session, 1) == &out[1] && session_out(&session, 2) == &out[2]);
 	session.out_count = 2;
 	assert_null(session_out(&session, 2));
+	session.peer = NULL;
 }
 
 static void spis_name_workers(void **state)
