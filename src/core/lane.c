@@ -132,9 +132,8 @@ static bool may_send(const struct lane_peer *peer, size_t bytes, struct instant 
 {
 	const struct lane_session *s = peer->way.sending;
 
-	return s && s->next > 0 && s->next <= SEQUENCE_MAX && !s->worn_out &&
-	       !instant_reached(now, s->send_until) && !endpoint_is_none(&peer->way.endpoint) &&
-	       bytes <= peer->way.inner_mtu;
+	return s && s->next > 0 && !s->worn_out && instant_since(now, s->born) < SENDING_LIFETIME &&
+	       !endpoint_is_none(&peer->way.endpoint) && bytes <= peer->way.inner_mtu;
 }
 
 static void note_sent(struct lane *lane, struct lane_peer *peer, struct instant now)
@@ -146,21 +145,29 @@ static void note_sent(struct lane *lane, struct lane_peer *peer, struct instant 
 		peer->sent_told = now;
 }
 
-/* VERDICT_PASS: @ret_sealing is ready. */
+static void ask_for_peer(const void *owner)
+{
+	ask_for(owner, LANE_PEER_HOT_BYTES);
+}
+
+static void ask_for_session(const void *owner)
+{
+	const struct lane_session *session = ((const struct lane_peer *)owner)->way.sending;
+
+	if (session)
+		ask_for(&session->peer, LINE_BYTES);
+}
+
+/* @ret_peer: whom it is counted for.  VERDICT_PASS: @ret_sealing is ready. */
 static enum verdict outbound_prepare(struct lane *lane, struct outbound *p,
+				     const struct inner *inner, struct lane_peer *peer,
 				     struct sealing *ret_sealing, struct lane_peer **ret_peer,
 				     struct instant now)
 {
-	struct inner inner;
-	enum verdict verdict = inner_parse(p->inner, p->inner_bytes, &inner);
 	struct lane_session *session;
-	struct lane_peer *peer;
 
-	if (verdict != VERDICT_PASS)
-		return verdict;
-	peer = allowed_lookup(&lane->allowed, &inner.destination);
-	if (!peer || !may_send(peer, inner.bytes, now))
-		return report(lane, &(struct lane_report){ LANE_OUTBOUND }, p->inner, inner.bytes)
+	if (!peer || !may_send(peer, inner->bytes, now))
+		return report(lane, &(struct lane_report){ LANE_OUTBOUND }, p->inner, inner->bytes)
 			       ? VERDICT_HANDED_OVER
 			       : VERDICT_QUEUE_FULL;
 	*ret_peer = peer;
@@ -168,46 +175,67 @@ static enum verdict outbound_prepare(struct lane *lane, struct outbound *p,
 	note_sent(lane, peer, now);
 	*ret_sealing = (struct sealing){ .payload = p->inner,
 					 .payload_bytes = p->inner_bytes,
-					 .next_header = inner.version == 4 ? NEXT_HEADER_IPV4
-									   : NEXT_HEADER_IPV6,
+					 .next_header = inner->version == 4 ? NEXT_HEADER_IPV4
+									    : NEXT_HEADER_IPV6,
 					 .key = &session->key,
 					 .spi = session->spi,
-					 .sequence = (uint32_t)session->next++ };
+					 .sequence = session->next++ };
 	if (session->next == REKEY_AFTER_PACKETS)
 		report(lane, &(struct lane_report){ LANE_USED, .spi = session->name }, NULL, 0);
 	p->to = &peer->way.endpoint;
-	p->tos = ecn_encapsulate(inner.tos, lane->copy_dscp);
+	p->tos = ecn_encapsulate(inner->tos, lane->copy_dscp);
 	return VERDICT_PASS;
 }
 
-static void outbound_batch(struct lane *lane, struct outbound *packets, size_t n,
-			   struct instant now)
+static void outbound_seal(struct lane *lane, const struct outbound_batch *b, struct span s)
 {
 	BATCH_STORAGE struct sealing batch[ENGINE_BATCH];
 	BATCH_STORAGE struct lane_peer *peers[ENGINE_BATCH];
 	size_t sealed = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		struct outbound *p = &packets[i];
+	for (size_t i = s.from; i < s.to; i++) {
+		struct outbound *p = &b->packets[i];
 
 		p->peer = NULL;
-		peers[i] = NULL;
-		p->verdict = outbound_prepare(lane, p, &batch[sealed], &peers[i], now);
+		peers[i - s.from] = NULL;
+		if (p->verdict == VERDICT_PASS)
+			p->verdict = outbound_prepare(lane, p, &b->inner[i], b->owner[i],
+						      &batch[sealed], &peers[i - s.from], b->now);
 		sealed += p->verdict == VERDICT_PASS;
 	}
 	envelope_seal(lane->aead, lane->context, batch, sealed);
-	for (size_t i = 0, s = 0; i < n; i++) {
-		struct outbound *p = &packets[i];
+	for (size_t i = s.from, at = 0; i < s.to; i++) {
+		struct outbound *p = &b->packets[i];
+		struct lane_peer *peer = peers[i - s.from];
 
-		count(lane, peers[i], p->verdict);
+		count(lane, peer, p->verdict);
 		if (p->verdict != VERDICT_PASS)
 			continue;
-		p->record = batch[s].record;
-		p->record_bytes = batch[s].record_bytes;
-		s++;
-		peers[i]->counts.packets_out++;
-		peers[i]->counts.bytes_out += p->inner_bytes;
+		p->record = batch[at].record;
+		p->record_bytes = batch[at].record_bytes;
+		at++;
+		peer->counts.packets_out++;
+		peer->counts.bytes_out += p->inner_bytes;
 	}
+}
+
+static void outbound_batch(struct lane *lane, struct outbound *packets, size_t n,
+			   struct instant now)
+{
+	BATCH_STORAGE struct outbound_batch b;
+	struct pipeline line = pipeline_begin(n, lane->allowed.entries);
+
+	b.allowed = &lane->allowed;
+	b.packets = packets;
+	b.now = now;
+	do {
+		outbound_headers(&b, pipeline_at(&line, 0));
+		outbound_entries(&b, pipeline_at(&line, 1));
+		outbound_owners(&b, pipeline_at(&line, 2));
+		outbound_each(&b, pipeline_at(&line, 2), ask_for_peer);
+		outbound_each(&b, pipeline_at(&line, 3), ask_for_session);
+		outbound_seal(lane, &b, pipeline_at(&line, 4));
+	} while (pipeline_next(&line, 4));
 }
 
 void lane_outbound(struct lane *lane, struct outbound *packets, size_t n, struct instant now)
@@ -218,6 +246,28 @@ void lane_outbound(struct lane *lane, struct outbound *packets, size_t n, struct
 }
 
 /* ---- in ------------------------------------------------------------------------------------ */
+
+static void ask_for_sa(const struct spi_entry *entry)
+{
+	const struct lane_sa *sa = (const struct lane_sa *)entry;
+
+	ask_for(&sa->session->peer, 2 * LINE_BYTES);
+	ask_for(replay_place(&sa->replay), sizeof(sa->replay.seen[0]));
+}
+
+static void ask_for_sender(const struct spi_entry *entry)
+{
+	ask_for_peer(((const struct lane_sa *)entry)->session->peer);
+}
+
+static void ask_for_prefixes(const struct spi_entry *entry)
+{
+	const struct lane_prefixes *prefixes =
+		((const struct lane_sa *)entry)->session->peer->prefixes;
+
+	if (prefixes)
+		ask_for(&prefixes->count, sizeof(prefixes->count) + sizeof(prefixes->entry[0]));
+}
 
 static struct lane_sa *sa_find(const struct lane *lane, uint32_t spi)
 {
@@ -246,7 +296,7 @@ static enum verdict inbound_prepare(struct lane *lane, struct inbound *d,
 	    !endpoint_same_remote(d->from, &session->peer->way.endpoint))
 		return VERDICT_WRONG_REMOTE;
 	*ret_sa = sa;
-	if (session->worn_out || instant_reached(now, session->receive_until))
+	if (session->worn_out || instant_since(now, session->born) >= RECEIVING_LIFETIME)
 		return VERDICT_EXPIRED;
 	return inbound_opening(d, &sa->replay, &sa->key, ret_opening);
 }
@@ -305,6 +355,16 @@ static enum verdict dummy_receive(struct lane *lane, const struct lane_sa *sa,
 									      : VERDICT_QUEUE_FULL;
 }
 
+/* Most peers are one address. */
+static bool owns(const struct lane *lane, const struct lane_peer *peer,
+		 const struct address *source)
+{
+	const struct lane_prefixes *prefixes = peer->prefixes;
+
+	return (prefixes && prefixes->count > 0 && allowed_is_host(&prefixes->entry[0], source)) ||
+	       allowed_lookup(&lane->allowed, source) == peer;
+}
+
 static enum verdict record_receive(struct lane *lane, struct lane_sa *sa, struct inbound *d,
 				   const struct opening *opening, struct instant now)
 {
@@ -330,7 +390,7 @@ static enum verdict record_receive(struct lane *lane, struct lane_sa *sa, struct
 	verdict = inner_parse(opening->payload, opening->payload_bytes, &inner);
 	if (verdict != VERDICT_PASS)
 		return verdict;
-	if (allowed_lookup(&lane->allowed, &inner.source) != peer)
+	if (!owns(lane, peer, &inner.source))
 		return VERDICT_WRONG_SOURCE;
 	if (!ecn_decapsulate(opening->payload, d->tos))
 		return VERDICT_ECN_DROPPED;
@@ -341,26 +401,46 @@ static enum verdict record_receive(struct lane *lane, struct lane_sa *sa, struct
 	return VERDICT_PASS;
 }
 
-static void inbound_batch(struct lane *lane, struct inbound *datagrams, size_t n,
-			  struct instant now)
+static void inbound_open(struct lane *lane, const struct inbound_batch *b, struct span s)
 {
 	BATCH_STORAGE struct opening batch[ENGINE_BATCH];
 	BATCH_STORAGE struct lane_sa *sas[ENGINE_BATCH];
 	size_t opened = 0, at = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		datagrams[i].verdict =
-			inbound_prepare(lane, &datagrams[i], &batch[opened], &sas[i], now);
-		opened += datagrams[i].verdict == VERDICT_PASS;
+	for (size_t i = s.from; i < s.to; i++) {
+		struct inbound *d = &b->datagrams[i];
+
+		d->verdict = inbound_prepare(lane, d, &batch[opened], &sas[i - s.from], b->now);
+		opened += d->verdict == VERDICT_PASS;
 	}
 	envelope_open(lane->aead, lane->context, batch, opened);
-	for (size_t i = 0; i < n; i++) {
-		struct inbound *d = &datagrams[i];
+	for (size_t i = s.from; i < s.to; i++) {
+		struct inbound *d = &b->datagrams[i];
+		struct lane_sa *sa = sas[i - s.from];
 
 		if (d->verdict == VERDICT_PASS)
-			d->verdict = record_receive(lane, sas[i], d, &batch[at++], now);
-		count(lane, sas[i] ? sas[i]->session->peer : NULL, d->verdict);
+			d->verdict = record_receive(lane, sa, d, &batch[at++], b->now);
+		count(lane, sa ? sa->session->peer : NULL, d->verdict);
 	}
+}
+
+static void inbound_batch(struct lane *lane, struct inbound *datagrams, size_t n,
+			  struct instant now)
+{
+	BATCH_STORAGE struct inbound_batch b;
+	struct pipeline line = pipeline_begin(n, lane->allowed.entries);
+
+	b.spis = &lane->spis;
+	b.datagrams = datagrams;
+	b.now = now;
+	do {
+		inbound_spis(&b, pipeline_at(&line, 0));
+		inbound_entries(&b, pipeline_at(&line, 1));
+		inbound_each(&b, pipeline_at(&line, 2), ask_for_sa);
+		inbound_each(&b, pipeline_at(&line, 3), ask_for_sender);
+		inbound_each(&b, pipeline_at(&line, 4), ask_for_prefixes);
+		inbound_open(lane, &b, pipeline_at(&line, 5));
+	} while (pipeline_next(&line, 5));
 }
 
 void lane_inbound(struct lane *lane, struct inbound *datagrams, size_t n, struct instant now)

@@ -12,7 +12,10 @@
 #include "minivpn/lane.h"
 #include "minivpn/replay.h"
 
+#include "pipeline.h"
 #include "spi.h"
+
+#include <assert.h>
 
 enum lane_order_kind {
 	LANE_SESSION_BEGINS, /* about a struct lane_session */
@@ -81,6 +84,9 @@ struct lane_peer {
 	bool telling;
 };
 
+/* What packets touch of a peer, from its start. */
+enum { LANE_PEER_HOT_BYTES = offsetof(struct lane_peer, counts.verdicts.count[VERDICT_PASS + 1]) };
+
 /** struct peer_lanes - a peer in all lanes; the engine's, as is the sum of what they counted */
 struct peer_lanes {
 	struct lane_counts gathered;
@@ -92,32 +98,37 @@ struct lane_sa {
 	struct spi_entry entry; /* first, so that an entry is its SA */
 	struct lane_session *session;
 	struct sa_key key;
-	uint64_t forged;
 	struct replay replay;
+	uint64_t forged;
 };
 
 /**
  * struct lane_session - one worker's part of a session
- * @name:       an SPI of ours in it, by which reports name it
- * @send_until, @receive_until: its age
+ * @born:       its age is counted from then
  * @heard:      has anything verified in it here?
  * @stranger:   the last report was of another address than the peer's
  * @worn_out:   it accepts nothing more
+ * @spi, @key, @next: the SA that this worker sends on; @next 0: it has none, or all numbers are used up
  * @heard_told: when the engine was last told that it was heard
- * @spi, @key, @next: the SA that this worker sends on; @next 0: it has none
+ * @name:       an SPI of ours in it, by which reports name it
+ *
+ * Orders take a cache line; what every packet takes are the next ones, with the first SA.
  */
 struct lane_session {
 	struct lane_order begins, ends;
 	struct lane_peer *peer;
-	uint32_t name;
-	struct instant send_until, receive_until, heard_told;
+	struct instant born;
 	bool heard, stranger, worn_out;
-	uint32_t spi;
-	uint64_t next;
+	uint32_t spi, next;
 	struct sa_key key;
+	struct instant heard_told;
+	uint32_t name;
 	unsigned in_count;
 	struct lane_sa in[];
 };
+static_assert(offsetof(struct lane_session, peer) == LINE_BYTES &&
+		      offsetof(struct lane_session, heard_told) == 2 * LINE_BYTES,
+	      "what it takes to send is one line");
 
 /**
  * struct lane - one worker's share of the protocol

@@ -56,7 +56,7 @@ static struct lane *lane_create(struct engine *engine, unsigned worker)
 		return NULL;
 	}
 	lane->spis = (struct spi_table){ (struct spi_entry **)lane->spi_table->buckets,
-					 lane->spi_table->bucket_count, 0 };
+					 lane->spi_table->bucket_count, 0, 0 };
 	allowed_init(&lane->allowed, (struct allowed_entry **)lane->prefix_table->buckets,
 		     lane->prefix_table->bucket_count);
 	return lane;
@@ -254,8 +254,7 @@ static struct lane_session *part_create(const struct session *session, unsigned 
 	if (!part)
 		return NULL;
 	part->peer = peer->lanes->at[lane];
-	part->send_until = instant_after(session->born, SENDING_LIFETIME);
-	part->receive_until = instant_after(session->born, RECEIVING_LIFETIME);
+	part->born = session->born;
 	for (unsigned i = worker; i < session->in_count; i += workers) {
 		struct lane_sa *sa = &part->in[part->in_count++];
 
