@@ -27,29 +27,44 @@ static size_t entry_after(const struct keyring *keyring, const char *name)
 	return low;
 }
 
-/* By the names of files, so that it can go on also when keys came and went meanwhile. */
-static json_t *more_peers(void *context, char cursor[CONTROL_CURSOR_BYTES])
+/* What is said of one peer of an entry: appended to @list. */
+typedef void describer(const struct engine *engine, const struct keyring_entry *entry,
+		       const struct peer *peer, struct instant now, json_t *list);
+
+/* Some of what is to be said of all peers.  By the names of files, so that it can go on also when keys
+ * came and went meanwhile. */
+static json_t *more_of(const struct network *network, describer *describe,
+		       char cursor[CONTROL_CURSOR_BYTES])
 {
-	struct network *network = context;
 	const struct engine *engine = worker_engine(network->worker);
 	const struct keyring *keyring = &network->keyring;
 	struct instant now = clock_now();
-	json_t *peers = json_array();
+	json_t *list = json_array();
 	size_t at = *cursor ? entry_after(keyring, cursor) : 0;
 	size_t end = at + ENTRIES_AT_ONCE;
 
-	for (; (at < end || json_array_size(peers) == 0) && at < keyring->count; at++) {
+	for (; (at < end || json_array_size(list) == 0) && at < keyring->count; at++) {
 		const struct keyring_entry *entry = keyring->entry[at];
 
 		if (entry->peer)
-			json_array_append_new(
-				peers, status_peer(engine, entry->peer, &entry->key, false, now));
+			describe(engine, entry, entry->peer, now, list);
 		if (entry->old)
-			json_array_append_new(
-				peers, status_peer(engine, entry->old, &entry->key, true, now));
+			describe(engine, entry, entry->old, now, list);
 		snprintf(cursor, CONTROL_CURSOR_BYTES, "%s", entry->file);
 	}
-	return peers;
+	return list;
+}
+
+static void describe_state(const struct engine *engine, const struct keyring_entry *entry,
+			   const struct peer *peer, struct instant now, json_t *list)
+{
+	json_array_append_new(list,
+			      status_peer(engine, peer, &entry->key, peer == entry->old, now));
+}
+
+static json_t *more_peers(void *context, char cursor[CONTROL_CURSOR_BYTES])
+{
+	return more_of(context, describe_state, cursor);
 }
 
 static json_t *answer_status(struct network *network, struct control_list *ret_list)
@@ -175,16 +190,25 @@ static void add_sa(void *list, const struct engine_sa *sa)
 	sodium_memzero(key, sizeof(key));
 }
 
-static json_t *answer_keylog(struct network *network)
+static void describe_sas(const struct engine *engine, const struct keyring_entry *entry,
+			 const struct peer *peer, struct instant now, json_t *list)
 {
-	const struct engine *engine = worker_engine(network->worker);
-	json_t *list = json_array();
+	(void)engine;
+	(void)entry;
+	(void)now;
+	engine_keylog(peer, add_sa, list);
+}
 
+static json_t *more_sas(void *context, char cursor[CONTROL_CURSOR_BYTES])
+{
+	return more_of(context, describe_sas, cursor);
+}
+
+static json_t *answer_keylog(struct control_list *ret_list)
+{
 	log_warning("tunnel: the keys of all sessions were asked for by root and shown");
-	for (const struct peer *peer = engine_peer_next(engine, NULL); peer;
-	     peer = engine_peer_next(engine, peer))
-		engine_keylog(peer, add_sa, list);
-	return json_pack("{s:o}", "sas", list);
+	*ret_list = (struct control_list){ "sas", more_sas };
+	return json_object();
 }
 
 json_t *requests_answer(void *context, const struct control_request *asked,
@@ -203,7 +227,7 @@ json_t *requests_answer(void *context, const struct control_request *asked,
 	if (strcmp(request, "down") == 0)
 		return answer_down(network);
 	if (strcmp(request, "keylog") == 0)
-		return answer_keylog(network);
+		return answer_keylog(ret_list);
 	if (strcmp(request, "client") == 0)
 		return answer_client(network, asked->name);
 	if (strcmp(request, "touched") == 0)
