@@ -236,11 +236,37 @@ static int ask_all(const struct instances *instances, json_t **ret_tunnels)
 	return r;
 }
 
+/**
+ * struct piece - what is to be printed: a status comes in words, and to print each by itself takes longer
+ * than to make them
+ */
+struct piece {
+	char text[64 << 10];
+	size_t bytes;
+};
+
+static int print_piece(const char *text, size_t bytes, void *context)
+{
+	struct piece *piece = context;
+
+	if (piece->bytes + bytes > sizeof(piece->text)) {
+		fwrite(piece->text, 1, piece->bytes, stdout);
+		piece->bytes = 0;
+	}
+	if (bytes > sizeof(piece->text))
+		return fwrite(text, 1, bytes, stdout) == bytes ? 0 : -1;
+	memcpy(piece->text + piece->bytes, text, bytes);
+	piece->bytes += bytes;
+	return 0;
+}
+
 static void print_json(json_t *tunnels)
 {
+	struct piece piece = { .bytes = 0 };
 	json_t *whole = json_pack("{s:s, s:O}", "minivpn", MINIVPN_VERSION, "tunnels", tunnels);
 
-	json_dumpf(whole, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+	json_dump_callback(whole, print_piece, &piece, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+	fwrite(piece.text, 1, piece.bytes, stdout);
 	putchar('\n');
 	json_decref(whole);
 }
