@@ -366,59 +366,161 @@ static ssize_t receive_some(int fd, void *bytes, size_t room)
 	return n;
 }
 
-/* All that comes until the other end hangs up. */
-static int receive_all(int fd, char **ret_text, size_t *ret_bytes)
+/**
+ * struct incoming - a reply on its way.  The elements of its list are read as they come, while the other
+ * end makes the next ones
+ * @text:   @bytes of it are here, of @room
+ * @read:   how far it was read
+ * @reply:  what stands before the list; NULL while the list has not begun
+ * @list:   its elements so far; a member of @reply
+ * @is_end: the end of the list is here
+ */
+struct incoming {
+	char *text;
+	size_t bytes, room, read;
+	json_t *reply, *list;
+	bool is_end;
+};
+
+enum { LOAD_FLAGS = JSON_REJECT_DUPLICATES };
+
+/* Where the list's name begins, with its comma: a control_list that is not empty opens as nothing else
+ * does, with a blank.  In a string its quotes would be escaped. */
+static char *find_list(const struct incoming *in, size_t from, char **ret_first)
 {
-	scoped_memory char *text = NULL;
-	size_t bytes = 0, room = 0;
-	ssize_t n = 1;
+	static const char opening[] = "\":[ ";
+	char *at = memmem(in->text + from, in->bytes - from, opening, sizeof(opening) - 1), *name;
 
-	while (n > 0) {
-		if (bytes == room) {
-			char *larger = realloc(text, room = room ? 2 * room : 16 << 10);
+	if (!at)
+		return NULL;
+	for (name = at; name > in->text + 1 && name[-1] != '"' && name[-1] != '\\';)
+		name--;
+	*ret_first = at + sizeof(opening) - 1;
+	return name > in->text + 1 && name[-1] == '"' && name[-2] == ',' ? name - 2 : NULL;
+}
 
-			if (!larger)
-				return -ENOMEM;
-			text = larger;
-		}
-		n = receive_some(fd, text + bytes, room - bytes);
-		bytes += n > 0 ? (size_t)n : 0;
-	}
-	if (n < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	*ret_text = take_memory(text);
-	*ret_bytes = bytes;
+/* 0, also if the list has not yet begun. */
+static int read_head(struct incoming *in, size_t from)
+{
+	char *first, *name_end, *comma = find_list(in, from, &first);
+	json_error_t error;
+
+	if (!comma)
+		return 0;
+	*comma = '}';
+	in->reply = json_loadb(in->text, (size_t)(comma - in->text) + 1, LOAD_FLAGS, &error);
+	name_end = first - strlen("\":[ ");
+	*name_end = '\0';
+	in->list = json_array();
+	if (json_object_set_new(in->reply, comma + 2, in->list) < 0)
+		return -EPROTO;
+	in->read = (size_t)(first - in->text);
 	return 0;
+}
+
+/* All elements that are here whole: a comma or a bracket comes behind them. */
+static int read_elements(struct incoming *in)
+{
+	json_error_t error;
+
+	while (in->read < in->bytes && !in->is_end) {
+		const char *at = in->text + in->read;
+		json_t *element =
+			json_loadb(at, in->bytes - in->read,
+				   LOAD_FLAGS | JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY, &error);
+		size_t behind = in->read + (size_t)error.position;
+
+		/* One that is cut off is like one that is wrong; more of it will tell. */
+		if (!element || behind >= in->bytes) {
+			json_decref(element);
+			return 0;
+		}
+		if (json_array_append_new(in->list, element) < 0)
+			return -ENOMEM;
+		in->is_end = in->text[behind] == ']';
+		if (!in->is_end && in->text[behind] != ',')
+			return -EPROTO;
+		in->read = behind + 1;
+	}
+	return 0;
+}
+
+static int make_room(struct incoming *in)
+{
+	size_t room = in->room ? 2 * in->room : 16 << 10;
+	char *larger;
+
+	if (in->bytes < in->room)
+		return 0;
+	larger = realloc(in->text, room);
+	if (!larger)
+		return -ENOMEM;
+	in->text = larger;
+	in->room = room;
+	return 0;
+}
+
+/* All that comes until the other end hangs up. */
+static int receive_all(int fd, struct incoming *in)
+{
+	ssize_t n;
+	int r;
+
+	while ((r = make_room(in)) == 0) {
+		/* The opening may come in two pieces. */
+		size_t from = in->bytes > 8 ? in->bytes - 8 : 0;
+
+		n = receive_some(fd, in->text + in->bytes, in->room - in->bytes);
+		if (n < 0)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		if (n == 0)
+			return 0;
+		in->bytes += (size_t)n;
+		r = in->list ? 0 : read_head(in, from);
+		if (r == 0 && in->list)
+			r = read_elements(in);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+/* Of a reply that ends in a list what comes behind it, of another all of it. */
+static int conclude(struct incoming *in)
+{
+	json_error_t error;
+
+	if (in->list)
+		return in->is_end && in->bytes - in->read >= 1 && in->text[in->read] == '}'
+			       ? 0
+			       : -EPROTO;
+	in->reply = json_loadb(in->text, in->bytes, LOAD_FLAGS, &error);
+	if (!json_is_object(in->reply))
+		return -EPROTO;
+	return json_is_true(json_object_get(in->reply, "denied")) ? -EACCES : 0;
 }
 
 int control_ask(const char *directory, const struct control_request *request, json_t **ret_reply)
 {
+	struct incoming in = { 0 };
 	scoped_fd fd = -1;
-	scoped_memory char *text = NULL;
 	char line[256];
-	json_error_t error;
-	json_t *reply;
-	size_t bytes;
-	int r = connect_to(directory, &fd);
+	int r = connect_to(directory, &fd), n;
 
 	if (r < 0)
 		return r;
-	bytes = (size_t)snprintf(line, sizeof(line), "{\"request\": \"%s\"%s%s%s}\n", request->word,
-				 request->name ? ", \"name\": \"" : "", request->name ?: "",
-				 request->name ? "\"" : "");
-	r = send_with_descriptor(fd, line, bytes, request->passed);
+	n = snprintf(line, sizeof(line), "{\"request\": \"%s\"%s%s%s}\n", request->word,
+		     request->name ? ", \"name\": \"" : "", request->name ?: "",
+		     request->name ? "\"" : "");
+	r = send_with_descriptor(fd, line, (size_t)n, request->passed);
 	if (r == 0)
-		r = receive_all(fd, &text, &bytes);
+		r = receive_all(fd, &in);
+	if (r == 0)
+		r = conclude(&in);
+	free(in.text);
 	if (r < 0)
-		return r;
-	reply = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-	if (!reply)
-		return -EPROTO;
-	if (!json_is_object(reply) || json_is_true(json_object_get(reply, "denied"))) {
-		r = json_is_object(reply) ? -EACCES : -EPROTO;
-		json_decref(reply);
-		return r;
-	}
-	*ret_reply = reply;
-	return 0;
+		json_decref(in.reply);
+	else
+		*ret_reply = in.reply;
+	return r;
 }

@@ -21,6 +21,7 @@
 enum {
 	LARGE = 3000000, /* more than a socket takes at once */
 	LIST_LAST = 100000,
+	THINGS = 20000,
 };
 
 static char folder[64];
@@ -40,6 +41,30 @@ static json_t *more(void *context, char cursor[CONTROL_CURSOR_BYTES])
 		json_array_append_new(some, json_integer(at + 1));
 	snprintf(cursor, CONTROL_CURSOR_BYTES, "%d", at);
 	return some;
+}
+
+#define STRANGE "]},\"\\ ,\"things\":[ "
+
+/* Things that are cut off everywhere by whatever size the pieces have that arrive. */
+static json_t *more_things(void *context, char cursor[CONTROL_CURSOR_BYTES])
+{
+	int at = *cursor ? atoi(cursor) : 0;
+	json_t *some = json_array();
+
+	(void)context;
+	for (int end = at + 7; at < end && at < THINGS; at++)
+		json_array_append_new(some,
+				      json_pack("{s:i, s:b, s:n, s:f, s:s, s:[i]}", "n", at, "b",
+						at % 2, "z", "f", 1.5, "s", STRANGE, "l", -at));
+	snprintf(cursor, CONTROL_CURSOR_BYTES, "%d", at);
+	return some;
+}
+
+static json_t *none(void *context, char cursor[CONTROL_CURSOR_BYTES])
+{
+	(void)context;
+	(void)cursor;
+	return json_array();
 }
 
 static json_t *answer(void *context, const struct control_request *asked,
@@ -63,6 +88,10 @@ static json_t *answer(void *context, const struct control_request *asked,
 	if (strcmp(request, "list") == 0) {
 		*ret_list = (struct control_list){ "numbers", more };
 		return json_pack("{s:i}", "number", 7);
+	}
+	if (strcmp(request, "things") == 0 || strcmp(request, "none") == 0) {
+		*ret_list = (struct control_list){ "things", *request == 't' ? more_things : none };
+		return json_pack("{s:s}", "strange", STRANGE);
 	}
 	if (strcmp(request, "large") != 0)
 		return NULL;
@@ -282,6 +311,85 @@ static void a_list_comes_in_pieces(void **state)
 	assert_int_equal(most, 1);
 }
 
+static bool are_things(const json_t *reply)
+{
+	const json_t *things = json_object_get(reply, "things");
+	json_t *expected;
+	bool same = json_array_size(things) == THINGS;
+
+	for (int i = 0; same && i < THINGS; i++) {
+		expected = json_pack("{s:i, s:b, s:n, s:f, s:s, s:[i]}", "n", i, "b", i % 2, "z",
+				     "f", 1.5, "s", STRANGE, "l", -i);
+		same = json_equal(json_array_get(things, (size_t)i), expected);
+		json_decref(expected);
+	}
+	return same;
+}
+
+static void a_list_is_read_as_it_comes(void **state)
+{
+	json_t *reply, *things;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		if (ask("things", -1, &reply) < 0 || !are_things(reply))
+			_exit(1);
+		if (strcmp(json_string_value(json_object_get(reply, "strange")), STRANGE) != 0 ||
+		    !json_object_get(reply, "minivpn"))
+			_exit(2);
+		if (ask("none", -1, &reply) < 0)
+			_exit(3);
+		things = json_object_get(reply, "things");
+		_exit(!json_is_array(things) || json_array_size(things) != 0);
+	}
+	assert_int_equal(serve_until(child), 0);
+}
+
+/* Whoever answers may hang up at any place; @text is not whole, but for one. */
+static int ask_one_who_says(const char *text, size_t bytes)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0), fd;
+	char request[64];
+	pid_t child;
+	json_t *reply;
+	int status;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", folder);
+	unlink(address.sun_path);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	child = fork();
+	if (child == 0) {
+		int r = ask("x", -1, &reply);
+
+		_exit(r == 0 ? 0 : r == -EPROTO ? 1 : 2);
+	}
+	fd = accept(listener, NULL, NULL);
+	assert_true(read(fd, request, sizeof(request)) > 0);
+	assert_int_equal(write(fd, text, bytes), (ssize_t)bytes);
+	close(fd);
+	close(listener);
+	waitpid(child, &status, 0);
+	return WEXITSTATUS(status);
+}
+
+static void half_a_reply_is_none(void **state)
+{
+	static const char whole[] = "{\"a\":1,\"list\":[ {\"b\":true},7]}";
+	static const char *const wrong[] = { "{\"a\":1,\"list\":[ {\"b\":tru},7]}",
+					     "{\"a\":1,\"list\":[ 7 8]}", "{\"a\",\"list\":[ 7]}",
+					     "[1,\"list\":[ 7]]", "{\"a\":1,\"list\":[ 7]x" };
+
+	(void)state;
+	for (size_t bytes = 0; bytes < sizeof(whole) - 1; bytes++)
+		assert_int_equal(ask_one_who_says(whole, bytes), 1);
+	assert_int_equal(ask_one_who_says(whole, sizeof(whole) - 1), 0);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		assert_int_equal(ask_one_who_says(wrong[i], strlen(wrong[i])), 1);
+}
+
 static void a_request_may_be_about_somebody(void **state)
 {
 	json_t *reply;
@@ -446,6 +554,8 @@ int main(void)
 		cmocka_unit_test(a_group_may_ask_but_for_nothing_of_the_owners),
 		WITH_CONTROL(requests_are_answered),
 		WITH_CONTROL(a_reply_may_be_larger_than_the_socket),
+		WITH_CONTROL(a_list_is_read_as_it_comes),
+		WITH_CONTROL(half_a_reply_is_none),
 		WITH_CONTROL(a_request_may_be_about_somebody),
 		WITH_CONTROL(a_descriptor_may_come_along),
 		WITH_CONTROL(nonsense_is_answered_and_bounded),
