@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/prometheus.h"
 
+#include "cli/say.h"
 #include "minivpn/verdict.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -49,35 +51,80 @@ static void head(const char *name, const char *type, const char *help, FILE *out
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+enum {
+	METRICS = sizeof(peer_metrics) / sizeof(*peer_metrics),
+	LABELS_BYTES = 160,
+};
+
 /* Names of interfaces and of keys have no character that would have to be escaped. */
-static void peer_sample(const struct metric *metric, const json_t *tunnel, const json_t *peer,
-			FILE *out)
+static void print_labels(const char *interface, const json_t *peer, char ret_labels[LABELS_BYTES])
+{
+	snprintf(ret_labels, LABELS_BYTES, "{interface=\"%.15s\",peer=\"%.63s\",key=\"%s\"} ",
+		 interface, text_of(peer, "name"),
+		 json_is_true(json_object_get(peer, "old_key")) ? "old" : "current");
+}
+
+static void peer_sample(const struct metric *metric, const char *labels, const json_t *peer,
+			time_t now, FILE *out)
 {
 	const json_t *value = json_object_get(peer, metric->member);
-	bool old = json_is_true(json_object_get(peer, "old_key"));
 
 	if (metric->reading == AS_POINT_IN_TIME && !json_is_number(value))
 		return;
-	fprintf(out, "%s{interface=\"%s\",peer=\"%s\",key=\"%s\"} ", metric->name,
-		text_of(tunnel, "interface"), text_of(peer, "name"), old ? "old" : "current");
+	fputs(metric->name, out);
+	fputs(labels, out);
 	if (metric->reading == AS_POINT_IN_TIME)
-		fprintf(out, "%.0f\n", (double)time(NULL) - json_number_value(value));
+		fprintf(out, "%.0f\n", (double)now - json_number_value(value));
 	else if (metric->reading == AS_SWITCH)
-		fprintf(out, "%d\n", json_is_true(value));
+		fputs(json_is_true(value) ? "1\n" : "0\n", out);
 	else
 		fprintf(out, "%" JSON_INTEGER_FORMAT "\n", json_integer_value(value));
 }
 
-static void print_peers(const json_t *tunnels, const struct metric *metric, FILE *out)
+/* All samples of a metric stand together, but a peer is best looked at once: @of has one for each metric. */
+static void sample_peers(const json_t *tunnels, FILE *of[METRICS])
 {
-	head(metric->name, metric->type, metric->help, out);
+	time_t now = time(NULL);
+	char labels[LABELS_BYTES];
+
 	for (size_t t = 0; t < json_array_size(tunnels); t++) {
 		const json_t *tunnel = json_array_get(tunnels, t);
 		const json_t *peers = json_object_get(tunnel, "peers");
 
-		for (size_t p = 0; p < json_array_size(peers); p++)
-			peer_sample(metric, tunnel, json_array_get(peers, p), out);
+		for (size_t p = 0; p < json_array_size(peers); p++) {
+			const json_t *peer = json_array_get(peers, p);
+
+			print_labels(text_of(tunnel, "interface"), peer, labels);
+			for (size_t m = 0; m < METRICS; m++)
+				peer_sample(&peer_metrics[m], labels, peer, now, of[m]);
+		}
 	}
+}
+
+static bool print_peers(const json_t *tunnels, FILE *out)
+{
+	struct {
+		char *text;
+		size_t bytes;
+	} samples[METRICS] = { 0 };
+	FILE *of[METRICS] = { 0 };
+	bool all = true;
+
+	for (size_t m = 0; m < METRICS; m++)
+		all &= (of[m] = open_memstream(&samples[m].text, &samples[m].bytes)) != NULL;
+	if (all)
+		sample_peers(tunnels, of);
+	for (size_t m = 0; m < METRICS; m++) {
+		const struct metric *metric = &peer_metrics[m];
+
+		all &= of[m] && fclose(of[m]) == 0;
+		head(metric->name, metric->type, metric->help, out);
+		fwrite(samples[m].text, 1, samples[m].bytes, out);
+		free(samples[m].text);
+	}
+	if (!all)
+		say("out of memory");
+	return all;
 }
 
 static void print_tunnels(const json_t *tunnels, FILE *out)
@@ -124,10 +171,12 @@ static void print_drops(const json_t *tunnels, FILE *out)
 	}
 }
 
-void prometheus_print(const json_t *tunnels, FILE *out)
+bool prometheus_print(const json_t *tunnels, FILE *out)
 {
+	bool all;
+
 	print_tunnels(tunnels, out);
-	for (size_t i = 0; i < sizeof(peer_metrics) / sizeof(*peer_metrics); i++)
-		print_peers(tunnels, &peer_metrics[i], out);
+	all = print_peers(tunnels, out);
 	print_drops(tunnels, out);
+	return all;
 }

@@ -4,9 +4,13 @@
 #define CLI_PROMETHEUS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 
-/** prometheus_print() - @tunnels is a list of replies to "status" (run/status.h) */
-void prometheus_print(const json_t *tunnels, FILE *out);
+/**
+ * prometheus_print() - @tunnels is a list of replies to "status" (run/status.h)
+ * Return: false if memory was short, which was said
+ */
+bool prometheus_print(const json_t *tunnels, FILE *out);
 
 #endif

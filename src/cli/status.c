@@ -292,7 +292,7 @@ static int print_all(const struct instances *instances, enum form form)
 		print_json(tunnels);
 		break;
 	case FORM_PROMETHEUS:
-		prometheus_print(tunnels, stdout);
+		r = prometheus_print(tunnels, stdout) ? r : EXIT_FAILURE;
 		break;
 	}
 	json_decref(tunnels);
