@@ -26,7 +26,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+/* One that has just been told to end is waited for: `kill` does not wait, and who restarts does not either. */
+enum {
+	END_PAUSE_MS = 25,
+	END_TRIES = 40, /* a second, in which all is undone */
+};
 
 /* ---- What can be wrong with the machine ---- */
 
@@ -46,6 +53,10 @@ static int check_rights(void)
 
 static int check_not_running(const struct config *config)
 {
+	const struct timespec pause = { .tv_nsec = END_PAUSE_MS * 1000000L };
+
+	for (int i = 0; i < END_TRIES && state_is_alive(config->interface); i++)
+		nanosleep(&pause, NULL);
 	if (!state_is_alive(config->interface))
 		return -1;
 	say("%s runs already (minivpn status %s, minivpn down %s); a second tunnel needs another "

@@ -425,7 +425,7 @@ void arrange_undo(struct arrangement *a)
 	a->steps.count = 0;
 	close_fd(&a->nft);
 	close_fd(&a->rtnl);
-	state_remove(a->name);
+	journal_remove(a->name);
 }
 
 /* --- after others ----------------------------------------------------------------------------- */
@@ -447,7 +447,7 @@ void arrange_undo_from_journal(const char *name)
 	if (state_lock(&lock) != 0 || rtnl_open(&rtnl) != 0)
 		return;
 	undo_journal(rtnl, name);
-	state_remove(name);
+	journal_remove(name);
 }
 
 struct repair {

@@ -57,13 +57,13 @@ int arrange_refresh(struct arrangement *a);
  */
 int arrange_restore(struct arrangement *a);
 
-/** arrange_undo() - undo it all, backwards, whatever goes wrong; close the sockets */
+/** arrange_undo() - undo it all, backwards, whatever goes wrong; close the sockets.  The directory stays */
 void arrange_undo(struct arrangement *a);
 
 /**
  * arrange_undo_from_journal() - undo what an instance has left whose steward is dead
  *
- * Its firewall and its routes have gone with its processes and its device.
+ * Its firewall and its routes have gone with its processes and its device.  Its directory stays.
  */
 void arrange_undo_from_journal(const char *name);
 

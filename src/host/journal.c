@@ -68,6 +68,14 @@ int journal_write(int state, const struct steps *steps)
 	return renameat(state, "journal.new", state, "journal") < 0 ? -errno : 0;
 }
 
+void journal_remove(const char *name)
+{
+	char directory[STATE_PATH_BYTES], path[STATE_PATH_BYTES + 16];
+
+	snprintf(path, sizeof(path), "%s/journal", state_directory(name, directory));
+	unlink(path);
+}
+
 static int read_steps(int fd, uint32_t count, struct steps *steps)
 {
 	if (count > STEPS_MAX)

@@ -17,6 +17,9 @@
  */
 int journal_write(int state, const struct steps *steps);
 
+/** journal_remove() - all of it is undone */
+void journal_remove(const char *name);
+
 /**
  * journal_read() - what an instance has written
  * @name:      the instance's

@@ -14,6 +14,7 @@
 #include "host/message.h"
 #include "host/rtnl.h"
 #include "host/sandbox.h"
+#include "host/state.h"
 #include "log.h"
 #include "scope.h"
 
@@ -310,6 +311,13 @@ static void restore(struct stewardship *s)
 			  s->limits->interface, strerror(-restored));
 }
 
+static bool has_ended(int lifeline)
+{
+	struct pollfd end = { .fd = lifeline, .events = 0 };
+
+	return poll(&end, 1, 0) > 0;
+}
+
 static void wait_for_farewell(int line)
 {
 	struct pollfd end = { .fd = line, .events = 0 }; /* POLLHUP comes unasked */
@@ -369,6 +377,10 @@ int steward_main(int fd, int lifeline, int state, const struct limits *limits)
 	}
 	outcome = live(&s, lifeline, changes);
 	arrange_undo(&s.arrangement);
+	/* Otherwise the keeper removes it, last of all: by then device and port are free for the next, who
+	 * may have the directory as soon as it is gone. */
+	if (has_ended(lifeline))
+		state_remove(limits->interface);
 	free(s.routes);
 	return outcome == OUTCOME_BETRAYAL;
 }

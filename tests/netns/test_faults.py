@@ -182,6 +182,17 @@ def test_closed_descriptors_are_nobody_s_to_get(world, closed):
     assert daemon.stop() == 0
 
 
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_restart_need_not_wait_for_the_end(world, role):
+    if role == "client":
+        world.start_server()
+    for _ in range(3):
+        before = start(world, role)
+        before.send_signal(signal.SIGTERM)
+        after = start(world, role)
+        assert before.wait() == 0 and after.stop() == 0
+
+
 def test_nowhere_to_write_down_what_is_to_be_undone(world):
     server = world.server
     server.run("mount", "-o", "remount,size=16k", "/run")
