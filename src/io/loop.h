@@ -49,7 +49,7 @@ struct loop_event {
 	bool readable, writable, error;
 };
 
-enum { LOOP_EVENTS_MAX = 16 };
+enum { LOOP_EVENTS_MAX = 32 };
 
 /**
  * loop_open() - a loop that takes the given signals

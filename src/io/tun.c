@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 /* Newer than Debian 12's headers. */
 #ifndef TUN_F_USO4
@@ -43,46 +44,101 @@ static void start_offloads(struct tun *tun)
 	set_offloads(tun->fd, 0);
 }
 
-int tun_open(const char *name, unsigned queues, struct tun *ret_tun)
+/* A descriptor of the device. */
+static int attach(const char *name, int flags, struct tun *ret_tun, int *ret_fd)
 {
-	struct ifreq request = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
+	struct ifreq request = { .ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | flags) };
 	scoped_fd fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	struct tun tun = { .fd = -1 };
 
 	if (fd < 0)
 		return -errno;
 	if (strlen(name) >= sizeof(request.ifr_name))
 		return -ENAMETOOLONG;
 	strcpy(request.ifr_name, name);
-	if (queues > 1)
-		request.ifr_flags |= IFF_MULTI_QUEUE;
 	if (ioctl(fd, TUNSETIFF, &request) < 0)
 		return -errno;
-
-	strcpy(tun.name, request.ifr_name);
-	tun.index = if_nametoindex(tun.name);
-	if (tun.index == 0)
-		return -errno;
-	tun.fd = fd;
-	start_offloads(&tun);
-	take_fd(&fd);
-	*ret_tun = tun;
+	strcpy(ret_tun->name, request.ifr_name);
+	*ret_fd = take_fd(&fd);
 	return 0;
+}
+
+/* What is the same for all descriptors of a device. */
+static int finish(struct tun *tun)
+{
+	tun->index = if_nametoindex(tun->name);
+	if (tun->index == 0)
+		return -errno;
+	start_offloads(tun);
+	return 0;
+}
+
+int tun_open(const char *name, unsigned queues, struct tun *ret_tun)
+{
+	struct tun tun = { .fd = -1 };
+	int error = attach(name, queues > 1 ? IFF_MULTI_QUEUE : 0, &tun, &tun.fd);
+
+	tun.queue[0] = tun.fd;
+	tun.queues = 1;
+	if (!error)
+		error = finish(&tun);
+	if (error)
+		tun_close(&tun);
+	else
+		*ret_tun = tun;
+	return error;
+}
+
+/* Write to a queue, and the device reads from it: it learns to put a flow's packets where its answers
+ * come from.  Then all would be in one.  What is written to a queue that has been taken out of use it
+ * passes on all the same, and learns nothing, so that only the hash decides. */
+static int only_write(int fd)
+{
+	struct ifreq request = { .ifr_flags = IFF_DETACH_QUEUE };
+
+	if (ioctl(fd, TUNSETQUEUE, &request) < 0)
+		return -errno;
+	/* Nothing is too short to be a packet; if that is not what is wrong with it, no packet can be
+	 * written either. */
+	return write(fd, "", 0) < 0 && errno == EINVAL ? 0 : -EOPNOTSUPP;
+}
+
+int tun_open_spread(const char *name, struct tun *ret_tun)
+{
+	struct tun tun = { .fd = -1 };
+	int error = attach(name, IFF_MULTI_QUEUE | IFF_TUN_EXCL, &tun, &tun.fd);
+
+	while (!error && tun.queues < TUN_QUEUES_MAX) {
+		error = attach(tun.name, IFF_MULTI_QUEUE, &tun, &tun.queue[tun.queues]);
+		tun.queues += error == 0;
+	}
+	if (!error)
+		error = only_write(tun.fd);
+	if (!error)
+		error = finish(&tun);
+	if (error)
+		tun_close(&tun);
+	else
+		*ret_tun = tun;
+	return error;
 }
 
 void tun_close(struct tun *tun)
 {
+	for (unsigned i = 0; i < tun->queues; i++)
+		if (tun->queue[i] != tun->fd)
+			close_fd(&tun->queue[i]);
 	close_fd(&tun->fd);
-	tun->fd = -1;
+	*tun = (struct tun){ .fd = -1 };
 }
 
-ssize_t tun_read(const struct tun *tun, struct offload *ret_offload, uint8_t *room, size_t size)
+ssize_t tun_read(const struct tun *tun, unsigned queue, struct offload *ret_offload, uint8_t *room,
+		 size_t size)
 {
 	struct iovec pieces[] = { { ret_offload, sizeof(*ret_offload) }, { room, size } };
 	ssize_t n;
 
 	do
-		n = readv(tun->fd, pieces, 2);
+		n = readv(tun->queue[queue], pieces, 2);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;

@@ -14,8 +14,8 @@
 enum {
 	RECEIVE_SLOT_BYTES = 65536, /* a merged run of datagrams; IP knows nothing longer */
 	RECEIVE_AIM_BYTES =
-		384 << 10, /* of one receipt: what a processor's second cache holds .. */
-	RECEIVE_RUNS_MIN = BATCHING ? 6 : 1, /* .. when the runs are as long as they can be */
+		256 << 10, /* of one receipt: more saves nothing, and what is to be sent waits .. */
+	RECEIVE_RUNS_MIN = BATCHING ? 4 : 1, /* .. when the runs are as long as they can be */
 	WITHOUT_SEGMENTS_MAX = 16,
 	MESSAGES_MAX = RECEIVE_RUNS_MAX,
 };

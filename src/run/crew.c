@@ -72,7 +72,7 @@ static void note_ready(struct worker *worker, const struct loop_event *events, i
 {
 	for (int i = 0; i < n; i++) {
 		if (events[i].tag == TAG_TUN)
-			worker_tun_ready(worker);
+			worker_tun_ready(worker, events[i].fd);
 		else if (events[i].tag == TAG_TRANSPORT)
 			worker_transport_ready(worker, events[i].error);
 	}

@@ -46,7 +46,7 @@ void further_open(struct further *further, unsigned workers, const struct tunnel
 
 	further->workers = workers;
 	for (unsigned i = 0; i < WORKERS_MAX - 1; i++) {
-		further->tun[i].fd = -1;
+		further->tun[i] = (struct tun){ .fd = -1 };
 		further->udp[i] = -1;
 	}
 	for (unsigned i = 0; i + 1 < workers && !error; i++) {
@@ -82,7 +82,7 @@ int further_equip(struct further *further, struct worker_config *ret_config)
 			return error;
 		further->udp[i] = -1;
 		w->tun = further->tun[i];
-		further->tun[i].fd = -1;
+		further->tun[i] = (struct tun){ .fd = -1 };
 		w->aead_context = further->aead[i].context;
 	}
 	return 0;

@@ -154,6 +154,7 @@ static size_t take_run(struct worker *worker, const struct run *run, struct inst
 	struct incoming *in = &worker->incoming;
 	size_t n = run_count(run);
 
+	worker->load += (int)(run->total_bytes + n * PACKET_BYTES);
 	for (size_t i = 0; i < n; i++) {
 		size_t at = i * run->datagram_bytes, left = run->total_bytes - at;
 

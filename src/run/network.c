@@ -49,10 +49,9 @@ static int say_tun(const char *interface, int error)
 			  "with --interface-name",
 			  interface);
 	else if (error == -EINVAL)
-		log_error(
-			"tunnel: there is an interface %s already, and it is no tun device: choose "
-			"another name with --interface-name",
-			interface);
+		log_error("tunnel: there is an interface %s already, and it is no tun device of "
+			  "one queue: choose another name with --interface-name",
+			  interface);
 	else if (error == -EPERM || error == -EACCES)
 		log_error("tunnel: no right to make a tun device: run it as root");
 	else
@@ -60,10 +59,25 @@ static int say_tun(const char *interface, int error)
 	return error;
 }
 
+/* One worker has a device of its own with many queues.  A device that somebody else made has as many as
+ * it has. */
+static int open_for_one(const char *interface, struct tun *ret_tun)
+{
+	int error = tun_open_spread(interface, ret_tun), why = error;
+
+	if (!error)
+		return 0;
+	error = tun_open(interface, 1, ret_tun);
+	if (!error && why != -EBUSY)
+		log_info("tunnel: one queue for all flows: %s", strerror(-why));
+	return error;
+}
+
 /* @workers: how many are wanted; set to 1 where the device, made by somebody else, has but one queue. */
 static int open_tun(const struct tunnel *tunnel, unsigned *workers, struct tun *ret_tun)
 {
-	int error = tun_open(tunnel->interface, *workers, ret_tun);
+	int error = *workers > 1 ? tun_open(tunnel->interface, *workers, ret_tun)
+				 : open_for_one(tunnel->interface, ret_tun);
 
 	if (error == -EINVAL && *workers > 1) {
 		error = tun_open(tunnel->interface, 1, ret_tun);
@@ -242,7 +256,7 @@ static int start_worker(struct network *network, struct opened *opened, struct i
 		config.transport->kind->close(config.transport);
 		return error;
 	}
-	opened->tun.fd = -1;
+	opened->tun = (struct tun){ .fd = -1 };
 	return worker_watch(network->worker, &network->loop, TAG_TUN, TAG_TRANSPORT, TAG_MAIL);
 }
 
@@ -397,7 +411,7 @@ static void take_ready(struct network *network, const struct loop_event *event)
 {
 	switch ((enum network_tag)event->tag) {
 	case TAG_TUN:
-		worker_tun_ready(network->worker);
+		worker_tun_ready(network->worker, event->fd);
 		break;
 	case TAG_TRANSPORT:
 		worker_transport_ready(network->worker, event->error);

@@ -9,6 +9,10 @@
  *
  * so that, sealed, the records follow one another without a gap, and joining some of them into a
  * segmented send is no more than adding up lengths.
+ *
+ * The device has several queues, each with the packets of some flows.  They take turns, as in deficit
+ * round robin (Shreedhar and Varghese, 1995), so that a flow that has filled its queue delays no other by
+ * more than its turn; and those that were last found with little come first.
  */
 #include "log.h"
 #include "run/packetlog.h"
@@ -126,27 +130,80 @@ static void lay_packets(struct worker *worker, struct split *split, struct insta
 	}
 }
 
-/* Take one packet or super-packet out of the device.  False if there is none. */
-static bool read_packet(struct worker *worker, struct instant now)
+/* Take one packet or super-packet out of a queue.  Returns its length; 0 if there is none. */
+static size_t read_packet(struct worker *worker, unsigned queue, struct instant now)
 {
 	struct outgoing *out = &worker->outgoing;
 	struct offload offload;
 	struct split split;
 	enum verdict verdict;
-	ssize_t n = tun_read(&worker->tun, &offload, out->super, sizeof(out->super));
+	ssize_t n = tun_read(&worker->tun, queue, &offload, out->super, sizeof(out->super));
 
 	if (n < 0) {
 		/* While the link is down there is nothing, and it may come up again. */
 		if (n != -EAGAIN && n != -EIO)
 			worker->broken = (int)n;
-		return false;
+		return 0;
 	}
 	verdict = split_begin(&split, &offload, out->super, (size_t)n);
 	if (verdict == VERDICT_PASS)
 		lay_packets(worker, &split, now);
 	else
 		worker_count(worker, verdict, 1);
-	return true;
+	return (size_t)n;
+}
+
+/* Is it this queue's turn, it gives what it may, or all that it has. */
+static size_t take_turn(struct worker *worker, unsigned number, struct instant now)
+{
+	struct outgoing *out = &worker->outgoing;
+	struct turn *turn = &out->turn[number];
+	int taken = 0;
+	size_t packets = 0, n = 1;
+
+	turn->credit += OUTGOING_TURN_BYTES;
+	while (turn->credit > taken && (n = read_packet(worker, number, now)) > 0) {
+		taken += (int)n + PACKET_BYTES;
+		packets++;
+		if (packets == 1 && out->one_by_one)
+			flush(worker, now);
+	}
+	/* An empty queue saves nothing up. */
+	turn->credit = n > 0 ? turn->credit - taken : 0;
+	turn->is_bulk = n > 0 || taken > OUTGOING_SPARSE_BYTES;
+	if (n == 0)
+		worker->tun_ready &= ~(1u << number);
+	worker->load += taken;
+	return packets;
+}
+
+/* Flows that send little go first and leave at once: what they wait for is the end of a round, not that
+ * of what others have sent. */
+static size_t take_sparse(struct worker *worker, struct instant now)
+{
+	const struct outgoing *out = &worker->outgoing;
+	size_t packets = 0;
+
+	for (unsigned i = 0; i < worker->tun.queues; i++)
+		if (worker->tun_ready & 1u << i && !out->turn[i].is_bulk)
+			packets += take_turn(worker, i, now);
+	flush(worker, now);
+	return packets;
+}
+
+/* As long as there is time, but one turn in any case: those with little may together be many. */
+static size_t take_bulk(struct worker *worker, struct instant now)
+{
+	struct outgoing *out = &worker->outgoing;
+	size_t packets = 0;
+
+	while (worker->tun_ready && (packets == 0 || worker->load < SERVE_BYTES)) {
+		if (worker->tun_ready & 1u << out->next)
+			packets += take_turn(worker, out->next, now);
+		out->next = (out->next + 1) % worker->tun.queues;
+	}
+	flush(worker, now);
+	return packets;
 }
 
 /* Where packets come one by one, the first is sent before the device is asked for a second: whoever
@@ -154,14 +211,9 @@ static bool read_packet(struct worker *worker, struct instant now)
 size_t outgoing_pump(struct worker *worker, struct instant now)
 {
 	struct outgoing *out = &worker->outgoing;
-	size_t reads = 0;
+	size_t packets = take_sparse(worker, now);
 
-	while (reads < OUTGOING_READS_MAX && read_packet(worker, now)) {
-		reads++;
-		if (reads == 1 && out->one_by_one)
-			flush(worker, now);
-	}
-	flush(worker, now);
-	out->one_by_one = reads <= 1;
-	return reads;
+	packets += take_bulk(worker, now);
+	out->one_by_one = packets <= 1;
+	return packets;
 }

@@ -10,9 +10,6 @@
 #include <stdlib.h>
 
 enum {
-	/* So many rounds without looking at anything else: signals and control requests can wait some
-	 * milliseconds, but not for ever. */
-	ROUNDS_MAX = 32,
 	/* A round that moved fewer packets was no load: rather than to look once more whether there is
 	 * anything, go to sleep until there is. */
 	ROUND_PACKETS_MIN = BATCHING ? 4 : 1,
@@ -157,8 +154,10 @@ void worker_gather(struct worker *worker)
 int worker_watch(struct worker *worker, struct loop *loop, uint32_t tun_tag, uint32_t transport_tag,
 		 uint32_t mail_tag)
 {
-	int error = loop_watch(loop, worker->tun.fd, tun_tag);
+	int error = 0;
 
+	for (unsigned i = 0; i < worker->tun.queues && !error; i++)
+		error = loop_watch(loop, worker->tun.queue[i], tun_tag);
 	if (!error)
 		error = loop_watch(loop, worker->transport->fd, transport_tag);
 	if (!error && worker->mail)
@@ -166,9 +165,11 @@ int worker_watch(struct worker *worker, struct loop *loop, uint32_t tun_tag, uin
 	return error;
 }
 
-void worker_tun_ready(struct worker *worker)
+void worker_tun_ready(struct worker *worker, int fd)
 {
-	worker->tun_ready = true;
+	for (unsigned i = 0; i < worker->tun.queues; i++)
+		if (worker->tun.queue[i] == fd)
+			worker->tun_ready |= 1u << i;
 }
 
 void worker_transport_ready(struct worker *worker, bool events)
@@ -236,18 +237,23 @@ static size_t serve_round(struct worker *worker, struct instant now)
 	return moved;
 }
 
+/* Small packets are soon moved: what had many of them is asked for more before it is worth asking what
+ * else is ready. */
 int worker_serve(struct worker *worker)
 {
-	for (unsigned round = 0; round < ROUNDS_MAX && !worker->broken; round++) {
-		struct instant now = clock_now();
-		size_t moved = serve_round(worker, now);
+	uint32_t tun_ready = worker->tun_ready;
+	size_t moved = ROUND_PACKETS_MIN;
 
+	worker->load = 0;
+	while (moved >= ROUND_PACKETS_MIN && worker->load < SERVE_BYTES && !worker->broken) {
+		struct instant now = clock_now();
+
+		worker->tun_ready = tun_ready;
+		moved = serve_round(worker, now);
 		if (worker->has_events)
 			take_events(worker, now);
-		if (moved < ROUND_PACKETS_MIN)
-			break;
-		worker->tun_ready = worker->transport_ready = true;
 	}
-	worker->tun_ready = worker->transport_ready = false;
+	worker->tun_ready = 0;
+	worker->transport_ready = false;
 	return worker->broken;
 }

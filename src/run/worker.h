@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One worker: a queue of the tun device, a transport, and the engine between them.  The only place
+ * One worker: queues of the tun device, a transport, and the engine between them.  The only place
  * where engine and I/O meet.  It owns all three and shares nothing, so it needs no lock.  Where there are
  * several, this is the first of them; each other is a thread (run/crew.h) that has a lane in place of the
  * engine (minivpn/lane.h).
@@ -10,7 +10,7 @@
  *	worker.c     serves whichever is ready, and the clock
  *	crew.c       the further workers, and the mail between all of them
  *
- * Batches come from load: whatever is there is taken in one go, and nothing waits for more.  On the
+ * Batches come from load: of whatever is there much is taken in one go, and nothing waits for more.  On the
  * path of a packet nothing is allocated.
  */
 #ifndef RUN_WORKER_H
@@ -80,8 +80,8 @@ void worker_gather(struct worker *worker);
 int worker_watch(struct worker *worker, struct loop *loop, uint32_t tun_tag, uint32_t transport_tag,
 		 uint32_t mail_tag);
 
-/** worker_tun_ready() - the tun device can be read */
-void worker_tun_ready(struct worker *worker);
+/** worker_tun_ready() - a queue of the tun device can be read */
+void worker_tun_ready(struct worker *worker, int fd);
 
 /**
  * worker_transport_ready() - the transport has datagrams
@@ -93,10 +93,10 @@ void worker_transport_ready(struct worker *worker, bool events);
 struct instant worker_deadline(const struct worker *worker);
 
 /**
- * worker_serve() - move packets both ways, and do what is due, until there is no more of it or others
- * have waited long enough
+ * worker_serve() - move packets both ways, of what is ready, and do what is due, until there is no more
+ * of it or it is time to ask what else is ready
  *
- * To be called after every wake-up.
+ * To be called after every wake-up.  What it leaves is reported again.
  *
  * Return: 0, or negative errno: the tun device or the transport is broken for good
  */

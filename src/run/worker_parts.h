@@ -18,9 +18,26 @@ enum {
 	OUTGOING_ROOM_BYTES = 144 << 10,
 	OUTGOING_PACKETS_MAX = BATCHING ? 256 : 1,
 	OUTGOING_RUNS_MAX = 64,
-	OUTGOING_READS_MAX = 64,
+
+	/* How the device's queues take turns. */
+	OUTGOING_TURN_BYTES = 64 << 10, /* what a queue may give in its turn */
+	OUTGOING_SPARSE_BYTES =
+		16 << 10, /* a queue that held less when it was last emptied comes first */
 
 	INCOMING_PACKETS_MAX = 256, /* what is opened at once */
+
+	SERVE_BYTES = 128 << 10, /* after so many it is time to ask what else is ready; a packet */
+	PACKET_BYTES = 1 << 10,  /* costs as much as so many, beside its own */
+};
+
+/**
+ * struct turn - a queue of the device among others
+ * @credit:  bytes that it may give before its next turn; less than 0 if it has given too many
+ * @is_bulk: when it was last asked it held much
+ */
+struct turn {
+	int credit;
+	bool is_bulk;
 };
 
 /**
@@ -31,6 +48,8 @@ enum {
  * @packet: the packets in @room, @count of them
  * @shown:  for --debug: what they were before they were sealed
  * @one_by_one: the device had no more than one when it was last asked
+ * @turn:   of each queue of the device
+ * @next:   the queue whose turn is next, among those with much
  */
 struct outgoing {
 	uint8_t super[TUN_ROOM_BYTES];
@@ -41,6 +60,8 @@ struct outgoing {
 	struct inner shown[OUTGOING_PACKETS_MAX];
 	struct run run[OUTGOING_RUNS_MAX];
 	bool one_by_one;
+	struct turn turn[TUN_QUEUES_MAX];
+	unsigned next;
 };
 
 /**
@@ -63,6 +84,8 @@ struct incoming {
 
 /**
  * struct worker - one of them
+ * @tun_ready: which queues of the device can be read, a bit each
+ * @load:   bytes moved since it was last asked what is ready (SERVE_BYTES)
  * @number: 0 for the first
  * @engine: the first one's; NULL in the others,
  * @lane:   which have this
@@ -78,15 +101,17 @@ struct worker {
 	struct crew *crew;
 	struct mailbox *mail;
 	struct keymemory keys;
-	bool tun_ready, transport_ready, has_events;
+	uint32_t tun_ready;
+	int load;
+	bool transport_ready, has_events;
 	int broken; /* negative errno, once the device or the transport is */
 	struct outgoing outgoing;
 	struct incoming incoming;
 };
 
 /**
- * outgoing_pump() - take packets out of the tun device and send them
- * Return: how many packets were read; clears worker->tun_ready when there are no more
+ * outgoing_pump() - take packets out of the queues that are ready, and send them
+ * Return: how many packets or super-packets were read
  */
 size_t outgoing_pump(struct worker *worker, struct instant now);
 

@@ -93,7 +93,7 @@ static void pump(struct direction *d)
 	ssize_t n;
 
 	for (unsigned i = 0;
-	     i < READS && (n = tun_read(d->from, &offload, packet, PACKET_BYTES)) > 0; i++) {
+	     i < READS && (n = tun_read(d->from, 0, &offload, packet, PACKET_BYTES)) > 0; i++) {
 		d->reads++;
 		d->super_reads += offload.type != OFFLOAD_NONE;
 		if (split_begin(&split, &offload, packet, (size_t)n) == VERDICT_PASS)

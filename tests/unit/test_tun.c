@@ -76,7 +76,7 @@ static size_t read_ipv4(void)
 
 	for (;;) {
 		assert_int_equal(poll(&wanted, 1, 2000), 1);
-		ssize_t n = tun_read(&tun, &offload, packet, sizeof(packet));
+		ssize_t n = tun_read(&tun, 0, &offload, packet, sizeof(packet));
 
 		assert_true(n > 0);
 		if (packet[0] >> 4 == 4)
@@ -91,7 +91,7 @@ static void assert_nothing_more(void)
 	struct offload about;
 	ssize_t n;
 
-	while ((n = tun_read(&tun, &about, other, sizeof(other))) > 0)
+	while ((n = tun_read(&tun, 0, &about, other, sizeof(other))) > 0)
 		assert_int_equal(other[0] >> 4, 6);
 	assert_int_equal(n, -EAGAIN);
 }
@@ -191,6 +191,21 @@ static void queues_belong_to_one_device(void **state)
 	assert_int_equal(if_nametoindex("mvqueues"), 0);
 }
 
+static void flows_are_spread_over_queues(void **state)
+{
+	struct tun spread, another = { .fd = -1 };
+
+	(void)state;
+	assert_int_equal(tun_open_spread("mvspread", &spread), 0);
+	assert_int_equal(spread.queues, TUN_QUEUES_MAX);
+	/* What is there already is left alone, of whatever kind it is. */
+	assert_int_equal(tun_open_spread("mvspread", &another), -EBUSY);
+	assert_int_equal(tun_open_spread("lo", &another), -EBUSY);
+	assert_int_equal(another.fd, -1);
+	tun_close(&spread);
+	assert_int_equal(if_nametoindex("mvspread"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +215,7 @@ int main(void)
 						close_device),
 		cmocka_unit_test_setup_teardown(names_are_checked, open_device, close_device),
 		cmocka_unit_test(queues_belong_to_one_device),
+		cmocka_unit_test(flows_are_spread_over_queues),
 	};
 
 	if (!enter_fresh_network())

@@ -30,7 +30,8 @@
 static const struct psk psk = { "thirty-two bytes, used by a test" };
 
 struct side {
-	int network; /* descriptor of the application's namespace */
+	int network;    /* descriptor of the application's namespace */
+	struct tun tun; /* the worker's, to say that it is ready */
 	struct aead_choice aead;
 	struct worker *worker;
 	struct peer *peer;
@@ -110,14 +111,15 @@ static void set_address6(const char *ipv6, unsigned index)
 	close(fd);
 }
 
-static struct tun make_network(struct side *side, const char *ipv4, const char *ipv6)
+static struct tun make_network(struct side *side, bool spread, const char *ipv4, const char *ipv6)
 {
 	struct tun tun;
 	int fd;
 
 	assert_true(enter_fresh_network());
 	side->network = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	assert_int_equal(tun_open("minivpn0", 1, &tun), 0);
+	assert_int_equal(spread ? tun_open_spread("minivpn0", &tun) : tun_open("minivpn0", 1, &tun),
+			 0);
 	fd = socket(AF_INET, SOCK_DGRAM, 0);
 	set_address(fd, "minivpn0", ipv4);
 	close(fd);
@@ -163,6 +165,7 @@ static void open_worker(struct side *side, enum role role, struct tun tun, int u
 	config.engine.aead_context = side->aead.context;
 	assert_int_equal(udp_start(udp, &config.transport), 0);
 	assert_int_equal(worker_open(&config, clock_now(), &side->worker), 0);
+	side->tun = tun;
 }
 
 static int open_both(void **state)
@@ -184,9 +187,9 @@ static int open_both(void **state)
 	assert_int_equal(udp_open(&anywhere, 4500, false, &server_udp), 0);
 	assert_true(endpoint_parse("127.0.0.1:4500", &endpoint));
 
-	tun = make_network(&server, "10.9.0.1", "fd09::1");
+	tun = make_network(&server, false, "10.9.0.1", "fd09::1");
 	open_worker(&server, ROLE_SERVER, tun, server_udp);
-	tun = make_network(&client, "10.9.0.2", "fd09::2");
+	tun = make_network(&client, true, "10.9.0.2", "fd09::2");
 	open_worker(&client, ROLE_CLIENT, tun, client_udp);
 	add_peer(&server, clients, given, NULL);
 	add_peer(&client, everything, NULL, &endpoint);
@@ -208,9 +211,15 @@ static int close_both(void **state)
 	return 0;
 }
 
+static void tun_ready(const struct side *side)
+{
+	for (unsigned i = 0; i < side->tun.queues; i++)
+		worker_tun_ready(side->worker, side->tun.queue[i]);
+}
+
 static void serve(struct side *side)
 {
-	worker_tun_ready(side->worker);
+	tun_ready(side);
 	worker_transport_ready(side->worker, true);
 	assert_int_equal(worker_serve(side->worker), 0);
 }
@@ -310,6 +319,64 @@ static void datagrams_of_all_sizes_pass_both_ways(void **state)
 	}
 	assert_int_equal(client.ups, 1);
 	assert_int_equal(server.ups, 1);
+}
+
+static int connected(struct side *side, const char *to, uint16_t port)
+{
+	int fd = socket_in(side, AF_INET, SOCK_DGRAM);
+
+	assert_int_equal(connect(fd, at(to, port), 28), 0);
+	return fd;
+}
+
+/* Numbered datagrams that have come: they begin with @next.  Returns the number after the last. */
+static unsigned take_numbered(int fd, unsigned next)
+{
+	unsigned number;
+
+	while (recv(fd, &number, sizeof(number), 0) == sizeof(number))
+		assert_int_equal(number, next++);
+	return next;
+}
+
+static void a_packet_of_another_flow_passes_many(void **state)
+{
+	enum { MANY = 300, OTHERS = 8 /* of which one may share the queue of the many */ };
+	unsigned payload[325] = { 0 }, taken, before = MANY;
+	int many, others[OTHERS], to, to_others;
+
+	(void)state;
+	to = socket_in(&server, AF_INET, SOCK_DGRAM);
+	bind_when_possible(to, "10.9.0.1", 2000);
+	to_others = socket_in(&server, AF_INET, SOCK_DGRAM);
+	bind_when_possible(to_others, "10.9.0.1", 3000);
+	many = connected(&client, "10.9.0.1", 2000);
+	assert_int_equal(send(many, payload, sizeof(payload), 0), sizeof(payload));
+	assert_true(serve_until(to, POLLIN));
+	taken = take_numbered(to, 0);
+
+	for (payload[0] = 1; payload[0] < MANY; payload[0]++)
+		assert_int_equal(send(many, payload, sizeof(payload), 0), sizeof(payload));
+	for (int i = 0; i < OTHERS; i++) {
+		others[i] = connected(&client, "10.9.0.1", 3000);
+		assert_int_equal(send(others[i], "", 1, 0), 1);
+	}
+	for (int i = 0; i < 1000 && taken < MANY; i++) {
+		char byte;
+
+		serve(&client);
+		serve(&server);
+		taken = take_numbered(to, taken);
+		if (before == MANY && recv(to_others, &byte, 1, 0) == 1)
+			before = taken;
+	}
+	assert_int_equal(taken, MANY);
+	assert_true(before < MANY / 2);
+	for (int i = 0; i < OTHERS; i++)
+		close(others[i]);
+	close(many);
+	close(to);
+	close(to_others);
 }
 
 static uint8_t pattern(size_t position)
@@ -431,7 +498,7 @@ static void a_device_that_is_gone_ends_it(void **state)
 	status = system("ip link delete minivpn0");
 	if (status != 0)
 		skip();
-	worker_tun_ready(client.worker);
+	tun_ready(&client);
 	assert_true(worker_serve(client.worker) < 0);
 }
 
@@ -439,6 +506,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(datagrams_of_all_sizes_pass_both_ways, open_both,
+						close_both),
+		cmocka_unit_test_setup_teardown(a_packet_of_another_flow_passes_many, open_both,
 						close_both),
 		cmocka_unit_test_setup_teardown(packets_are_joined, open_both, close_both),
 		cmocka_unit_test_setup_teardown(super_packets_that_are_refused_are_cut_again,
