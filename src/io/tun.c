@@ -6,7 +6,10 @@
 #include "scope.h"
 
 #include <fcntl.h>
+#include <libmnl/libmnl.h>
 #include <linux/if_tun.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -102,6 +105,32 @@ static int only_write(int fd)
 	return write(fd, "", 0) < 0 && errno == EINVAL ? 0 : -EOPNOTSUPP;
 }
 
+/* A device that never tells its sender to wait needs no queueing discipline; and the usual ones are made
+ * for each of the 256 queues that the kernel keeps ready, 13 MB of them.  Where it cannot be had, the
+ * usual ones serve. */
+static void do_without_discipline(unsigned index)
+{
+	union {
+		char bytes[256];
+		struct nlmsghdr aligned;
+	} room;
+	struct nlmsghdr *request = mnl_nlmsg_put_header(room.bytes);
+	struct mnl_socket *netlink = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct tcmsg *body;
+
+	if (!netlink)
+		return;
+	request->nlmsg_type = RTM_NEWQDISC;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE;
+	body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+	body->tcm_ifindex = (int)index;
+	body->tcm_parent = TC_H_ROOT;
+	mnl_attr_put_strz(request, TCA_KIND, "noqueue");
+	if (mnl_socket_sendto(netlink, request, request->nlmsg_len) < 0)
+		log_debug("tun: queueing disciplines stay: %s", strerror(errno));
+	mnl_socket_close(netlink);
+}
+
 int tun_open_spread(const char *name, struct tun *ret_tun)
 {
 	struct tun tun = { .fd = -1 };
@@ -115,11 +144,13 @@ int tun_open_spread(const char *name, struct tun *ret_tun)
 		error = only_write(tun.fd);
 	if (!error)
 		error = finish(&tun);
-	if (error)
+	if (error) {
 		tun_close(&tun);
-	else
-		*ret_tun = tun;
-	return error;
+		return error;
+	}
+	do_without_discipline(tun.index);
+	*ret_tun = tun;
+	return 0;
 }
 
 void tun_close(struct tun *tun)

@@ -27,6 +27,7 @@ def test_one_worker_reads_many_queues_several_read_one_each(world):
     world.start_client()
     assert queues(world.server) == 3
     assert queues(world.client) == 16
+    assert "qdisc noqueue" in world.client.run("ip", "link", "show", "minivpn0").stdout
     assert world.client.ping(INNER["ipv4"]).received == 3
 
 
