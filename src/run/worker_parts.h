@@ -26,7 +26,7 @@ enum {
 
 	INCOMING_PACKETS_MAX = 256, /* what is opened at once */
 
-	SERVE_BYTES = 128 << 10, /* after so many it is time to ask what else is ready; a packet */
+	SERVE_BYTES = 256 << 10, /* after so many it is time to ask what else is ready; a packet */
 	PACKET_BYTES = 1 << 10,  /* costs as much as so many, beside its own */
 };
 
