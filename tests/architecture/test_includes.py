@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "keys": {"core", "keys", "shared"},
     "conf": {"core", "keys", "host/plan.h", "host/limits.h", "run/tunnel.h", "conf", "shared"},
     "cli": {"core", "aead", "keys", "host", "io", "run", "conf", "cli", "shared"},
-    "tools": {"core", "aead", "host", "conf", "io/clock.h", "tools", "shared"},
+    "tools": {"core", "aead", "host", "conf", "io/clock.h", "run/keymemory.h", "tools", "shared"},
     "shared": {"minivpn/inner.h", "minivpn/instant.h", "shared"},
 }
 
