@@ -2,7 +2,9 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -13,6 +15,7 @@ enum { LINE_BYTES = 1024 };
 /* The only mutable state at file scope: where lines go is a property of the process. */
 static enum log_level least_important = LOG_INFO;
 static bool to_journal;
+static atomic_uint lost; /* lines, since the last that was written; any thread may write one */
 
 /* Is standard error the stream that JOURNAL_STREAM names, or has somebody redirected it since? */
 static bool stderr_is_journal(void)
@@ -74,6 +77,15 @@ static size_t append_text(char line[LINE_BYTES], size_t used, const char *format
 	return used;
 }
 
+/* A terminal that is stopped (Ctrl-S) and a pipe that nobody empties would have us wait, and with us every
+ * packet. */
+static bool would_wait(void)
+{
+	struct pollfd log = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&log, 1, 0) == 0;
+}
+
 static void write_line(enum log_level level, unsigned held_back, const char *format,
 		       va_list arguments) __attribute__((format(printf, 3, 0)));
 
@@ -83,9 +95,19 @@ static void write_line(enum log_level level, unsigned held_back, const char *for
 	char line[LINE_BYTES];
 	int saved = errno;
 	size_t used = 0;
+	unsigned before;
 
+	if (would_wait()) {
+		lost++;
+		errno = saved;
+		return;
+	}
+	before = atomic_exchange(&lost, 0);
 	if (to_journal)
 		used = append_text(line, used, "<%d>", level);
+	if (before > 0)
+		used = append_text(line, used, "(%u lines before this could not be written) ",
+				   before);
 	used = append(line, used, format, arguments);
 	if (held_back > 0)
 		used = append_text(line, used, " (and %u more like it)", held_back);

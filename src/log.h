@@ -40,7 +40,8 @@ bool log_shows(enum log_level level);
  * @level:  how important it is
  * @format: as printf(3), without a newline; control characters are shown as '?'
  *
- * Leaves errno as it was.
+ * Never waits for whoever reads: what cannot be written at once is lost, and the next line that can be says
+ * how many were.  Leaves errno as it was.
  */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

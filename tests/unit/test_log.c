@@ -3,6 +3,7 @@
 #include "log.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -122,6 +123,27 @@ static void addresses_have_one_form(void **state)
 	assert_string_equal(written(), "test: from [2001:db8::1]:4500, that is 2001:db8::1\n");
 }
 
+static void who_does_not_read_is_not_waited_for(void **state)
+{
+	struct pollfd log = { .fd = STDERR_FILENO, .events = POLLOUT };
+	char page[4096] = { 0 };
+
+	(void)state;
+	while (poll(&log, 1, 0) == 1)
+		assert_int_equal(write(STDERR_FILENO, page, sizeof(page)), sizeof(page));
+	fcntl(STDERR_FILENO, F_SETFL, 0);
+	alarm(10); /* ends this program, if one of them waits */
+	log_info("test: lost");
+	log_info("test: lost too");
+	alarm(0);
+	while (read(pipe_ends[0], page, sizeof(page)) > 0)
+		;
+	log_info("test: shown");
+	assert_string_equal(written(), "(2 lines before this could not be written) test: shown\n");
+	log_info("test: as ever");
+	assert_string_equal(written(), "test: as ever\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +154,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_flood_is_held_back_and_counted, redirect,
 						restore),
 		cmocka_unit_test_setup_teardown(addresses_have_one_form, redirect, restore),
+		cmocka_unit_test_setup_teardown(who_does_not_read_is_not_waited_for, redirect,
+						restore),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
