@@ -64,6 +64,8 @@ class Run:
     def __init__(self, options):
         self.options = options
         self.telling = threading.Lock()     # held by who prints, or adds to the sum
+        self.sanitized_built = threading.Event()    # or not: has_sanitized
+        self.has_sanitized = False
         self.logs = BUILD / "logs"
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(parents=True)
@@ -208,27 +210,57 @@ def _as_root():
     return ["sudo", "-n", "-E"] if able else []
 
 
+class Reports:
+    """Where sanitizers put their reports.  Any report fails the run, whoever wrote it."""
+
+    def __init__(self):
+        self._folder = Path(tempfile.mkdtemp(prefix="minivpn-sanitizers-"))
+        self._folder.chmod(0o1777)      # daemons write theirs after they gave up their rights
+
+    def path(self, stem):
+        return self._folder / stem
+
+    def add_to(self, results):
+        """Take all that were made."""
+        for report in sorted(self._folder.iterdir()):
+            results.failed.append(f"sanitizer report {report.name}\n"
+                                  f"{_tail(report.read_text(errors='replace'), 40)}")
+        shutil.rmtree(self._folder)
+
+
+def _sanitizers(reports, *settings):
+    """The environment of a program with AddressSanitizer and UBSan."""
+    return {"UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:log_path={reports.path('ubsan')}",
+            "ASAN_OPTIONS": ":".join(("detect_stack_use_after_return=1",
+                                      f"log_path={reports.path('asan')}", *settings))}
+
+
 def sanitized(run):
-    """Everything under AddressSanitizer and UBSan.  Any report fails the run, whoever wrote it."""
-    kind = "sanitized"
-    results = build(run, kind, "gcc", "-Doptimization=1",
-                    "-Db_sanitize=address,undefined", "-Db_lundef=false")
-    if results.failed:
-        return results
-    reports = Path(tempfile.mkdtemp(prefix="minivpn-sanitizers-"))
-    reports.chmod(0o1777)       # daemons write theirs after they gave up their rights
-    env = {"UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:log_path={reports}/ubsan",
-           "ASAN_OPTIONS": f"detect_stack_use_after_return=1:log_path={reports}/asan"}
-    _add(results, unit(run, kind, env, slower=3))
-    if not run.options.quick:
-        # The leak checker traces its own process, and our daemons are not to be traced.
-        env["ASAN_OPTIONS"] += ":detect_leaks=0"
-        ignored = [] if run.options.long else [f"--ignore=tests/{path}" for path in UNSANITIZED]
-        _add(results, end_to_end(run, kind, "-m", "not unsanitized", *ignored, env=env))
-    for report in sorted(reports.iterdir()):
-        results.failed.append(f"sanitizer report {report.name}\n"
-                              f"{_tail(report.read_text(errors='replace'), 40)}")
-    shutil.rmtree(reports)
+    """The unit tests under AddressSanitizer and UBSan, and the build that sanitized_end_to_end() needs."""
+    try:
+        results = build(run, "sanitized", "gcc", "-Doptimization=1",
+                        "-Db_sanitize=address,undefined", "-Db_lundef=false")
+        run.has_sanitized = not results.failed
+    finally:
+        run.sanitized_built.set()
+    if run.has_sanitized:
+        reports = Reports()
+        _add(results, unit(run, "sanitized", _sanitizers(reports), slower=3))
+        reports.add_to(results)
+    return results
+
+
+def sanitized_end_to_end(run):
+    """The same of both daemons, once the other lane has built them; if it could not, it says so."""
+    run.sanitized_built.wait()
+    if not run.has_sanitized:
+        return Results()
+    reports = Reports()
+    ignored = [] if run.options.long else [f"--ignore=tests/{path}" for path in UNSANITIZED]
+    # The leak checker traces its own process, and our daemons are not to be traced.
+    results = end_to_end(run, "sanitized", "-m", "not unsanitized", *ignored,
+                         env=_sanitizers(reports, "detect_leaks=0"))
+    reports.add_to(results)
     return results
 
 
@@ -240,16 +272,12 @@ def threads(run):
                                                  *(f"tests/unit/test_{one}" for one in THREADED)))
     if results.failed:
         return results
-    reports = Path(tempfile.mkdtemp(prefix="minivpn-threads-"))
-    reports.chmod(0o1777)       # daemons write theirs after they gave up their rights
-    env = {"TSAN_OPTIONS": f"log_path={reports}/tsan"}
+    reports = Reports()
+    env = {"TSAN_OPTIONS": f"log_path={reports.path('tsan')}"}
     _add(results, unit(run, kind, env, only=THREADED, slower=5))
     _add(results, _pytest(run, kind, "-n", 0, "-m", "not unsanitized", "-k", THREADED_END_TO_END,
                           "-o", "timeout=240", env=env, where="tests/netns/test_workers.py"))
-    for report in sorted(reports.iterdir()):
-        results.failed.append(f"sanitizer report {report.name}\n"
-                              f"{_tail(report.read_text(errors='replace'), 40)}")
-    shutil.rmtree(reports)
+    reports.add_to(results)
     return results
 
 
@@ -322,8 +350,9 @@ def lanes(options):
     second = [("clang-format", formatting),
               ("build, clang", lambda run: build(run, "clang", "clang", "-Doptimization=0"))]
     if not options.quick:
-        first.append(("sanitizers", sanitized))
-        second += [("clang-tidy", tidy),
+        first.append(("sanitizers, end to end", sanitized_end_to_end))
+        second += [("sanitizers, unit tests", sanitized),
+                   ("clang-tidy", tidy),
                    ("threads", threads),
                    ("arm64", lambda run: other_processor(run, "arm64")),
                    ("s390x, big-endian", lambda run: other_processor(run, "s390x"))]
@@ -354,6 +383,7 @@ def follow(run, lane, total, nice):
             _add(total, results)
         if "build" in title and results.failed:
             break
+    run.sanitized_built.set()       # if this lane did not come so far, nobody need wait for it
 
 
 def _add(sum_of, results):
