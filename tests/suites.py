@@ -29,9 +29,8 @@ JOBS = os.cpu_count() or 1
 NOT_EMULATED = {"udp", "udp_fallback", "worker", "netwatch", "tun", "assumptions", "sim"}
 
 # What waits more than it computes, or is not about our programs: with sanitizers only if --long.
-UNSANITIZED = ("vm", "architecture", "interop/test_kernel_xfrm.py", "netns/test_contact.py",
-               "netns/test_hub_scale.py", "netns/test_lab.py", "netns/test_marks.py",
-               "netns/test_rekeying.py", "netns/test_roaming.py")
+UNSANITIZED = ("vm", "architecture", "netns/test_contact.py", "netns/test_rekeying.py",
+               "netns/test_roaming.py")
 
 # When more than this fails beside others, it is not because the computer was busy.
 SECOND_TRIES = 12
