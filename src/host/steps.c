@@ -175,11 +175,18 @@ void steps_of_plan(const struct plan *plan, const struct facts *facts, struct st
 
 	ret_steps->count = 0;
 	add(ret_steps, STEP_LINK, plan)->mtu = plan->mtu;
+	/* The firewall before anything is forwarded or led into the tunnel. */
+	add(ret_steps, STEP_FIREWALL, plan);
+	/* Forwarding before the addresses: Linux counts the anycast address of a subnet (RFC 4291
+	 * section 2.6.1) twice if forwarding is switched on while the address is still being
+	 * introduced, and does not set its route again once the link was down. */
+	if (plan->forward_ipv4)
+		add_sysctl(ret_steps, plan, 1, "net/ipv4/ip_forward");
+	if (plan->forward_ipv6)
+		add_forwarding_ipv6(ret_steps, plan, facts);
 	for (size_t i = 0; i < plan->address_count; i++)
 		add(ret_steps, STEP_ADDRESS, plan)->address = plan->address[i];
 	add_addresses_of_refused(ret_steps, plan);
-	/* The firewall before anything is forwarded or led into the tunnel. */
-	add(ret_steps, STEP_FIREWALL, plan);
 	for (size_t i = 0; i < plan->route_count; i++)
 		if (!comes_with_address(plan, &plan->route[i]))
 			add_route(ret_steps, plan, &plan->route[i],
@@ -194,10 +201,6 @@ void steps_of_plan(const struct plan *plan, const struct facts *facts, struct st
 		add_rules(ret_steps, plan, facts, 4);
 	if (by_rules && uses_table(plan, 6))
 		add_rules(ret_steps, plan, facts, 6);
-	if (plan->forward_ipv4)
-		add_sysctl(ret_steps, plan, 1, "net/ipv4/ip_forward");
-	if (plan->forward_ipv6)
-		add_forwarding_ipv6(ret_steps, plan, facts);
 }
 
 static bool is_same_prefix(const struct prefix *a, const struct prefix *b)

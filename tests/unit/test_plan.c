@@ -246,8 +246,8 @@ static void test_split_tunnel(void **state)
 	set_server(&plan, "192.0.2.1:4500");
 	assert_steps(&plan, &facts,
 		     "interface tun0 up, MTU 1420\n"
-		     "address 10.9.0.2/24 on tun0\n"
 		     "firewall table minivpn-tun0\n"
+		     "address 10.9.0.2/24 on tun0\n"
 		     "route 192.168.7.0/24 into tun0 in table 254\n");
 }
 
@@ -287,9 +287,9 @@ static void test_full_tunnel(void **state)
 	plan.default_ipv6 = PLAN_WAY_REFUSED;
 	assert_steps(&plan, &facts,
 		     "interface tun0 up, MTU 1420\n"
+		     "firewall table minivpn-tun0\n"
 		     "address 10.9.0.2/24 on tun0\n"
 		     "address 100:0:0:1::1/128 on tun0\n"
-		     "firewall table minivpn-tun0\n"
 		     "route 0.0.0.0/0 into tun0 in table 900\n"
 		     "route ::/0 into tun0 in table 900\n"
 		     "IPv4 policy rule 30009: all: nothing\n"
@@ -316,12 +316,12 @@ static void test_server(void **state)
 	plan.forward_ipv4 = plan.forward_ipv6 = 1;
 	assert_steps(&plan, &facts,
 		     "interface tun0 up, MTU 1420\n"
-		     "address 10.9.0.2/24 on tun0\n"
 		     "firewall table minivpn-tun0\n"
-		     "route 192.168.7.0/24 into tun0 in table 254\n"
 		     "setting /proc/sys/net/ipv4/ip_forward to 1\n"
 		     "setting /proc/sys/net/ipv6/conf/eth0/accept_ra to 2\n"
-		     "setting /proc/sys/net/ipv6/conf/all/forwarding to 1\n");
+		     "setting /proc/sys/net/ipv6/conf/all/forwarding to 1\n"
+		     "address 10.9.0.2/24 on tun0\n"
+		     "route 192.168.7.0/24 into tun0 in table 254\n");
 }
 
 /* What was taken over from a file is looked at as what comes from another process. */
