@@ -99,6 +99,14 @@ static const struct config_kind a_path = { TUNNEL_PATH_BYTES, false,
 					   "a path of 1 to 255 characters without ';'", read_path,
 					   print_string };
 
+/* One that a socket can have: no group's, nobody's broadcast, and none that needs an interface beside it. */
+static bool may_be_local(const struct address *a)
+{
+	if (address_is_ipv4(a))
+		return a->b[12] < 224;
+	return a->b[0] != 0xff && !(a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80);
+}
+
 static bool read_local(void *field, const char *text)
 {
 	struct config_local local = { 0 };
@@ -109,7 +117,8 @@ static bool read_local(void *field, const char *text)
 		if (!port_parse(text + 1, &local.port))
 			return false;
 	} else {
-		if (!hostport_parse(text, &h, &wrong) || !address_parse(h.host, &local.address))
+		if (!hostport_parse(text, &h, &wrong) || !address_parse(h.host, &local.address) ||
+		    !may_be_local(&local.address))
 			return false;
 		local.port = h.port;
 	}
@@ -659,6 +668,10 @@ bool config_check(const struct config *config, enum role role, struct complaint 
 {
 	if (config->install && config->uninstall)
 		return complain(ret_complaint, 0, "--install and --uninstall exclude each other");
+	if (config->dry_run && (config->install || config->uninstall))
+		return complain(ret_complaint, 0,
+				"--dry-run tries what runs now, and neither --install nor "
+				"--uninstall");
 	if (config_was_given(config, "root") && !config->install && !config->uninstall)
 		return complain(ret_complaint, 0, "--root goes with --install or --uninstall");
 	if (config->no_default_route && has_default_route(&config->route))

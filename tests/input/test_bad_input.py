@@ -59,7 +59,8 @@ def refused(machine, *command, status=2, **options):
 # option: wrong values, each with what the message must show beside the option
 BOTH = {
     "--interface-name": ["", "a234567890123456", "0vpn", "a/b", "a b", "lo", "../x"],
-    "--local": ["", ":", ":0", ":65536", ":x", "4500", "localhost:4500", "192.0.2.1:", "[::1", "::1:70000:"],
+    "--local": ["", ":", ":0", ":65536", ":x", "4500", "localhost:4500", "192.0.2.1:", "[::1", "::1:70000:",
+                "224.0.0.1:4500", "255.255.255.255", "[ff02::1]:4500", "fe80::1"],
     "--address": ["", "10.0.0.0/24", "10.0.0.255/24", "10.0.0.1/33", "10.0.0.1/x", "x", "127.0.0.1/8",
                   "fe80::1/64", "fd00::1/129", "0.0.0.0/0", "224.0.0.1/24",
                   "169.254.7.1/24", "240.0.0.1/24"],
@@ -111,6 +112,8 @@ def test_values(machine, key, role, option, value):
     (["client", "a", "b", "c"], "found 'c', expected no more than KEY and HOST"),
     (["client", "a", "b:0"], "remote: found 'b:0', expected HOST"),
     (["server", "--install", "--uninstall"], "exclude each other"),
+    (["server", "--install", "--dry-run"], "--dry-run tries what runs now, and neither --install"),
+    (["client", "--uninstall", "-n"], "--dry-run tries what runs now, and neither --install"),
     (["server", "--root", "/tmp"], "--root goes with --install"),
     (["client", "--route", "0.0.0.0/0", "--no-default-route"], "no-default-route excludes"),
     (["server", "--out", "vpn7", "--interface-name", "vpn7"], "out: found 'vpn7', which is the tunnel"),
