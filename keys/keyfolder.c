@@ -163,13 +163,35 @@ void keyfolder_release(struct keyfolder *folder)
 	*folder = (struct keyfolder){ 0 };
 }
 
+/* With the folder above it if need be, which on a fresh machine is /etc/minivpn. */
+static int make(const char *path)
+{
+	char above[PATH_MAX], *slash;
+
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	snprintf(above, sizeof(above), "%s", path);
+	for (slash = above + strlen(above); slash > above && slash[-1] == '/'; slash--)
+		slash[-1] = '\0';
+	slash = strrchr(above, '/');
+	if (!slash || slash == above)
+		return -ENOENT;
+	*slash = '\0';
+	if (mkdir(above, 0755) < 0)
+		return -errno;
+	return mkdir(path, 0700) == 0 ? 0 : -errno;
+}
+
 int keyfolder_open(const char *path, struct keyfile_complaint *ret_complaint)
 {
 	scoped_fd fd = -1;
+	int error = make(path);
 
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return keyfile_refuse(ret_complaint, path, errno, "cannot be made: %s",
-				      strerror(errno));
+	if (error)
+		return keyfile_refuse(ret_complaint, path, -error, "cannot be made: %s",
+				      strerror(-error));
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return keyfile_refuse(ret_complaint, path, errno,

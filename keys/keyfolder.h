@@ -51,8 +51,8 @@ int keyfolder_read(const char *path, struct keyfolder *ret_folder,
 void keyfolder_release(struct keyfolder *folder);
 
 /**
- * keyfolder_open() - open a folder to write into, making it (0700) if need be, and lock it against
- * others who choose addresses
+ * keyfolder_open() - open a folder to write into, making it (0700) and the one above it (0755) if need be,
+ * and lock it against others who choose addresses
  *
  * Return: a descriptor, closing which unlocks; negative errno with @ret_complaint filled
  */

@@ -140,6 +140,19 @@ def test_folder_gives_the_next_free_address(tmp_path):
     assert again.returncode == 2 and "b.key: exists" in again.stderr
 
 
+def test_a_fresh_machine_has_no_folder_above_either(tmp_path):
+    """minivpn-keygen phone --keys /etc/minivpn/keys, before anything else."""
+    umask = os.umask(0o022)
+    try:
+        done = keygen("phone", "--keys", str(tmp_path / "minivpn" / "keys") + "/")
+    finally:
+        os.umask(umask)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "minivpn/keys/phone.key").exists()
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("minivpn", "minivpn/keys")] == [0o755, 0o700]
+    assert keygen("phone", "--keys", str(tmp_path / "a/b/c")).returncode != 0
+
+
 def test_two_at_once_never_share_an_address(tmp_path):
     keys = tmp_path / "keys"
     running = [
