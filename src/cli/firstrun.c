@@ -85,6 +85,42 @@ static void draw_free_networks(uint8_t random[NETWORK_RANDOM_BYTES])
 	}
 }
 
+static bool is_own(const void *context, const struct address *address)
+{
+	const struct config_prefixes *own = context;
+
+	for (unsigned i = 0; i < own->count; i++)
+		if (address_equal(address, &own->item[i].address))
+			return true;
+	return false;
+}
+
+/* In the server's own networks where it was given some, otherwise in two that nobody here has. */
+static int choose_addresses(const struct config *config, struct keytext *key)
+{
+	static const struct keyfolder none;
+	const struct config_prefixes *own = &config->address;
+	uint8_t random[NETWORK_RANDOM_BYTES];
+
+	if (own->count == 0) {
+		draw_free_networks(random);
+		keyfolder_address(&none, random, key);
+		return 0;
+	}
+	for (unsigned i = 0; i < own->count && i < KEY_ADDRESSES_MAX; i++) {
+		struct prefix network = prefix_network(&own->item[i]);
+		uint32_t from = 2;
+
+		if (!network_first_free(&network, is_own, own, &from, &key->address[i])) {
+			say("--address: %s has no address left for a client",
+			    shown_prefix(&network));
+			return EXIT_USAGE;
+		}
+		key->address_count = i + 1;
+	}
+	return 0;
+}
+
 /* The line is a secret: it is for a person's eyes, another program, or a file that nobody else may
  * read; never for a log that is kept, as the journal (a socket) is. */
 static bool may_print_secret(void)
@@ -128,19 +164,17 @@ static int print_invite(const struct keytext *key, const char *file)
 
 static int make_first_key(const struct config *config, const char *folder, struct keytext *key)
 {
-	static const struct keyfolder none;
-	uint8_t random[NETWORK_RANDOM_BYTES];
 	struct keyfile_complaint complaint;
 	char file[PATH_MAX];
 	int r;
 
 	r = choose_endpoint(config, &key->endpoint);
+	if (r == 0)
+		r = choose_addresses(config, key);
 	if (r)
 		return r;
 	strcpy(key->name, first_name);
 	randombytes_buf(&key->psk, sizeof(key->psk));
-	draw_free_networks(random);
-	keyfolder_address(&none, random, key);
 	snprintf(file, sizeof(file), "%s/%s.key", folder, first_name);
 	if (keyfile_write(file, key, &complaint) < 0)
 		return say_complaint(&complaint);
@@ -151,12 +185,9 @@ int firstrun_server(const struct config *config, const char *folder)
 {
 	struct keyfile_complaint complaint;
 	struct keytext key = { 0 };
-	scoped_fd lock = -1;
-	int r = make_folder_above(folder);
+	scoped_fd lock = keyfolder_open(folder, &complaint);
+	int r;
 
-	if (r)
-		return r;
-	lock = keyfolder_open(folder, &complaint);
 	if (lock < 0)
 		return say_complaint(&complaint);
 	sodium_mlock(&key, sizeof(key));

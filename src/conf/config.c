@@ -664,6 +664,17 @@ static bool has_default_route(const struct config_routes *list)
 	return false;
 }
 
+/* A server has one address in each of its networks: clients get one of each, too. */
+static bool shares_network(const struct config_prefixes *list)
+{
+	for (unsigned i = 1; i < list->count; i++)
+		for (unsigned n = 0; n < i; n++)
+			if (prefix_contains(&list->item[n], &list->item[i].address) ||
+			    prefix_contains(&list->item[i], &list->item[n].address))
+				return true;
+	return false;
+}
+
 bool config_check(const struct config *config, enum role role, struct complaint *ret_complaint)
 {
 	if (config->install && config->uninstall)
@@ -677,6 +688,9 @@ bool config_check(const struct config *config, enum role role, struct complaint 
 	if (config->no_default_route && has_default_route(&config->route))
 		return complain(ret_complaint, 0,
 				"route has a default route, which no-default-route excludes");
+	if (role == ROLE_SERVER && shares_network(&config->address))
+		return complain(ret_complaint, 0,
+				"address: two of them are in one network, expected one in each");
 	if (role == ROLE_SERVER && strcmp(config->out, config->interface) == 0)
 		return complain(ret_complaint, 0, "out: found '%s', which is the tunnel itself",
 				config->out);

@@ -274,6 +274,9 @@ static int take_first_keys(struct network *network, struct instant now)
 	else
 		error = keyring_commit(&network->keyring, &change, worker_engine(network->worker),
 				       network->tunnel->role, network_endpoint_of, network, now);
+	if (!error && network->tunnel->role == ROLE_SERVER)
+		reload_warn_of_addresses(network->tunnel, network->keyring.entry,
+					 network->keyring.count);
 	if (!error && network->endpoints && endpoints_tidy(network->endpoints) < 0)
 		log_warning("tunnel: where clients are cannot be written down");
 	return error;

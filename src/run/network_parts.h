@@ -119,6 +119,13 @@ void network_note_endpoint(struct network *network, const char *name,
 json_t *requests_answer(void *context, const struct control_request *asked,
 			struct control_list *ret_list);
 
+/**
+ * reload_warn_of_addresses() - say which of these keys, if any, have addresses that make a person wonder why
+ * a client cannot be reached: the first by its name, the others by their number
+ */
+void reload_warn_of_addresses(const struct tunnel *tunnel, struct keyring_entry *const *entry,
+			      size_t count);
+
 /** reload_routes() - route the networks of all peers to them; 0, or negative errno and it was said */
 int reload_routes(struct network *network);
 

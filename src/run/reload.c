@@ -134,27 +134,44 @@ static bool check_addresses(const struct network *network, const struct keychang
 	return true;
 }
 
-/* What would make a person wonder why a client cannot be reached. */
-static void warn_of_foreign_addresses(const struct network *network, const struct keychange *change)
+static const struct address *address_outside(const struct tunnel *tunnel, const struct keytext *key)
 {
-	const struct tunnel *tunnel = network->tunnel;
+	for (unsigned a = 0; a < key->address_count; a++) {
+		bool inside = false;
 
-	for (size_t i = 0; i < change->fresh_count; i++) {
-		const struct keytext *key = &change->fresh[i]->key;
-
-		for (unsigned a = 0; a < key->address_count; a++) {
-			bool inside = false;
-
-			for (unsigned n = 0; n < tunnel->address_count; n++)
-				inside |= prefix_contains(&tunnel->address[n],
-							  &key->address[a].address);
-			if (!inside)
-				log_warning("reload: %s: %s is in none of the tunnel's networks, "
-					    "so that nothing is routed there",
-					    change->fresh[i]->file,
-					    shown_address(&key->address[a].address));
-		}
+		for (unsigned n = 0; n < tunnel->address_count; n++)
+			inside |= prefix_contains(&tunnel->address[n], &key->address[a].address);
+		if (!inside)
+			return &key->address[a].address;
 	}
+	return NULL;
+}
+
+void reload_warn_of_addresses(const struct tunnel *tunnel, struct keyring_entry *const *entry,
+			      size_t count)
+{
+	char more[48] = "";
+	const struct address *first = NULL;
+	const char *file = NULL;
+	size_t others = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct address *outside = address_outside(tunnel, &entry[i]->key);
+
+		others += outside && first;
+		if (!outside || first)
+			continue;
+		first = outside;
+		file = entry[i]->file;
+	}
+	if (others > 0)
+		snprintf(more, sizeof(more), " (and %zu other keys)", others);
+	if (first)
+		log_warning(
+			"keyring: %s: %s is in none of the tunnel's networks, so that nothing is "
+			"routed there%s: give the client another address, or the server with "
+			"--address",
+			file, shown_address(first), more);
 }
 
 static void log_change(const struct keychange *change)
@@ -207,7 +224,7 @@ static json_t *take_up(struct network *network, const struct keybundle *bundle)
 		keychange_drop(&network->keyring, &change);
 		return refuse(&complaint);
 	}
-	warn_of_foreign_addresses(network, &change);
+	reload_warn_of_addresses(network->tunnel, change.fresh, change.fresh_count);
 	log_change(&change);
 	reply = json_pack("{s:I, s:I, s:I, s:I}", "added", (json_int_t)change.added, "changed",
 			  (json_int_t)change.changed, "removed", (json_int_t)change.removed, "keys",

@@ -117,6 +117,7 @@ def test_values(machine, key, role, option, value):
     (["server", "--root", "/tmp"], "--root goes with --install"),
     (["client", "--route", "0.0.0.0/0", "--no-default-route"], "no-default-route excludes"),
     (["server", "--out", "vpn7", "--interface-name", "vpn7"], "out: found 'vpn7', which is the tunnel"),
+    (["server", "--address", "10.9.9.1/24,10.9.9.2/24"], "two of them are in one network, expected one in each"),
     (["client", "--install", "-"], "--install needs a key that stays"),
     (["status", "a", "b"], "found 'b', expected no more than one NAME"),
     (["status", "--jsno"], "--jsno: no such option"),

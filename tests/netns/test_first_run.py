@@ -231,6 +231,36 @@ def test_the_invite_says_where_the_server_is(hosts, given, endpoint):
     assert f"endpoint     {endpoint}\n" in shown
 
 
+def test_the_first_client_has_an_address_of_the_networks_that_are_given(hosts):
+    client, server = hosts
+    with OnTerminal(server, program(MINIVPN), "server", "--address", "10.9.9.2/29,fd09::1/64") as serving:
+        invite = serving.wait_for(r"^invite: (mv1:\S+)$")[1]
+        serving.wait_for("tunnel: up")
+        assert "is in none" not in serving.said
+        key = server.run(KEYGEN, "--show", "/etc/minivpn/keys/client.key").stdout
+        assert "10.9.9.3/29" in key and "fd09::2/64" in key
+        client.start("sh", "-c", f"echo {invite} | {program(MINIVPN)} client -").wait_for_output("tunnel: up")
+        assert client.ping("10.9.9.2").received == 3 and client.ping("fd09::1").received == 3
+
+
+def test_networks_without_room_for_a_client_make_no_key(hosts):
+    _, server = hosts
+    done = server.run(program(MINIVPN), "server", "--address", "10.9.9.1/32", check=False)
+    assert done.returncode == 2 and "10.9.9.1/32 has no address left for a client" in done.stderr
+    assert not list(server.path("/etc/minivpn").rglob("*.key"))
+
+
+def test_keys_of_other_networks_are_told_at_the_start_and_at_a_reload(hosts):
+    _, server = hosts
+    for name, address in (("a", "10.9.8.2"), ("b", "10.9.7.2"), ("c", "10.9.9.2")):
+        server.run(KEYGEN, name, "--keys", "/etc/minivpn/keys", "--address", address)
+    daemon = server.start(MINIVPN, "server", "--address", "10.9.9.1/24")
+    daemon.wait_for_output(r"a\.key: 10\.9\.8\.2 is in none of the tunnel's networks.* \(and 1 other keys\)")
+    server.run(KEYGEN, "d", "--keys", "/etc/minivpn/keys", "--address", "10.9.6.2")
+    server.run(MINIVPN, "reload")
+    daemon.wait_for_output(r"d\.key: 10\.9\.6\.2 is in none of the tunnel's networks, so that nothing is routed there:")
+
+
 def test_a_private_endpoint_is_pointed_out(lab):
     server, other = lab.hosts("server", "other")
     lab.link(server, "192.168.1.1/24", other, "192.168.1.2/24")
