@@ -333,15 +333,19 @@ int rtnl_has_rule(int fd, const struct step_rule *rule, bool *ret_found)
 	return error;
 }
 
-/* Of routes there may be thousands that come and go, and none of them ours. */
+/* Of routes there may be thousands that come and go, and none of them ours; but of those to large parts of
+ * everything there are few. */
 static bool concerns(const struct nlmsghdr *message, uint32_t index)
 {
 	const struct nlattr *attribute[RTA_OIF + 1] = { NULL };
+	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
 
+	if (message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE)
+		return true;
+	if (route->rtm_dst_len < 8)
+		return true;
 	if (message->nlmsg_type == RTM_NEWROUTE)
 		return false;
-	if (message->nlmsg_type != RTM_DELROUTE)
-		return true;
 	collect(message, sizeof(struct rtmsg), RTA_OIF, attribute);
 	return attribute[RTA_OIF] && mnl_attr_get_u32(attribute[RTA_OIF]) == index;
 }

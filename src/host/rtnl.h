@@ -18,8 +18,8 @@ int rtnl_watch(int *ret_fd);
 /**
  * rtnl_watch_read() - read all that a socket of rtnl_watch() has heard
  *
- * Return: may any of it concern an instance: an address, an interface, a policy rule, or a route into
- * @interface that has gone?
+ * Return: may any of it concern an instance: an address, an interface, a policy rule, a route to a
+ * large part of everything, or one into @interface that has gone?
  */
 bool rtnl_watch_read(int fd, const char *interface);
 

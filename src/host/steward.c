@@ -11,6 +11,7 @@
 #include "host/steward.h"
 
 #include "host/arrange.h"
+#include "host/bypass.h"
 #include "host/message.h"
 #include "host/rtnl.h"
 #include "host/sandbox.h"
@@ -47,6 +48,7 @@ enum phase {
  * @arrangement: what is in force
  * @routes:      of peers, @route_count of them: they are not in the plan, and go with the device
  * @taken_away:  how often it is told that somebody undoes what we do
+ * @bypass:      what was told of ways beside a full tunnel
  */
 struct stewardship {
 	int line;
@@ -56,6 +58,7 @@ struct stewardship {
 	struct prefix *routes;
 	size_t route_count;
 	struct log_rate taken_away;
+	struct bypass bypass;
 };
 
 /* --- the requests ----------------------------------------------------------------------------- */
@@ -75,8 +78,10 @@ static const char *apply(struct stewardship *s, const struct request *request, s
 	if (objection)
 		return objection;
 	reply->error = arrange_apply(&s->arrangement, &request->plan, &reply->failed);
-	if (!reply->error)
-		s->phase = PHASE_ARRANGED;
+	if (reply->error)
+		return NULL;
+	s->phase = PHASE_ARRANGED;
+	bypass_look(&s->bypass, s->arrangement.rtnl, &s->arrangement.plan);
 	return NULL;
 }
 
@@ -353,6 +358,8 @@ static enum outcome live(struct stewardship *s, int lifeline, int changes)
 				continue;
 			refresh(s);
 			restore(s);
+			if (s->phase == PHASE_ARRANGED)
+				bypass_look(&s->bypass, s->arrangement.rtnl, &s->arrangement.plan);
 		}
 	}
 }

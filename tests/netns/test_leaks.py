@@ -6,6 +6,7 @@ outside, but no packet of what the client itself sends elsewhere.
 """
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -196,3 +197,35 @@ def test_a_server_that_gives_ipv6_but_has_none_refuses_at_once(world, server):
         assert is_refused_at_once(world.client, "2001:db8:77::1")
     assert wire.count() == 0
     assert world.client.ping(INNER["ipv4"]).received == 3
+
+
+def test_what_leaves_beside_a_full_tunnel_by_others_rules_is_told(world):
+    """A policy rule that comes before ours, as those of several uplinks do; and again when one comes later,
+    or the two halves of everything that some VPNs put into the main table."""
+    def ip(*words):
+        world.client.ip("-4", *words)
+    ip("route", "add", "default", "via", "192.0.2.1", "table", "100")
+    ip("rule", "add", "pref", "1000", "lookup", "100")
+    world.start_server()
+    client = world.start_client()
+    beside = r"host: not everything goes into minivpn0: the way to \S+, for one, is by eth0"
+    client.wait_for_output(beside)
+    ip("rule", "del", "pref", "1000")
+    client.wait_for_output("nothing leaves beside minivpn0 any more")
+    ip("rule", "add", "pref", "1000", "to", "198.51.100.0/24", "lookup", "100")     # meant so, and no more than that
+    for halves in (("0.0.0.0/1",), ("128.0.0.0/1",)):
+        told = len(re.findall(beside, client.output()))
+        ip("route", "add", *halves, "via", "192.0.2.1")
+        wait_for(lambda: len(re.findall(beside, client.output())) == told + 1, what="it to be told")
+        ip("route", "del", *halves)
+    wait_for(lambda: len(re.findall("any more", client.output())) == 3, what="its end to be told")
+    assert len(re.findall(beside, client.output())) == 3
+
+
+def test_of_two_full_tunnels_the_second_says_what_it_gets(world):
+    world.start_server()
+    key = world.new_key("other", "--address", "10.78.0.2/24")
+    world.server.start("minivpn", "server", "-i", "vpn1", "--local", ":4501", key).wait_for_output("up: vpn1")
+    world.start_client()
+    second = world.client.start("minivpn", "client", "-i", "vpn1", "--remote", "203.0.113.2:4501", key)
+    second.wait_for_output("minivpn0 takes everything already: vpn1 gets what is bound to its address")
