@@ -370,6 +370,17 @@ static bool lacks_rules(const struct arrangement *a, bool ipv6)
 	return false;
 }
 
+/* A route to a host has nothing to be put back: its address is ours. */
+static int put_back_address(int rtnl, const char *interface, const struct prefix *address)
+{
+	int error = rtnl_address(rtnl, true, interface, address);
+	uint8_t host = address_is_ipv4(&address->address) ? 32 : 128;
+
+	if (error != -EEXIST || address->length == host)
+		return error;
+	return rtnl_connected_route(rtnl, interface, address);
+}
+
 /* Return: 0 if it was put back, -EEXIST if it is there or of the kinds that nobody takes away. */
 static int put_back(const struct arrangement *a, const struct step *step, bool was_up,
 		    const bool lacking[2])
@@ -378,7 +389,7 @@ static int put_back(const struct arrangement *a, const struct step *step, bool w
 	case STEP_LINK:
 		return was_up ? -EEXIST : rtnl_link_up(a->rtnl, step->interface, step->mtu);
 	case STEP_ADDRESS:
-		return rtnl_address(a->rtnl, true, step->interface, &step->address);
+		return put_back_address(a->rtnl, step->interface, &step->address);
 	case STEP_ROUTE:
 		return rtnl_route(a->rtnl, true, step->interface, &step->route);
 	case STEP_RULE:

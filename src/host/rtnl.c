@@ -21,6 +21,8 @@ enum {
 	/* Packets that may wait in the device.  Of the kernel's 500 a sender of 300,000 small ones a
 	 * second has some lost whenever the tunnel's process does not run for 2 ms; of these, 6 ms. */
 	QUEUE_PACKETS = 2000,
+
+	CONNECTED_METRIC_IPV6 = 256, /* IP6_RT_PRIO_ADDRCONF */
 };
 
 static int open_socket(unsigned groups, int flags, int *ret_fd)
@@ -226,6 +228,32 @@ int rtnl_route(int fd, bool add, const char *interface, const struct step_route 
 		put_address(request, RTA_DST, &route->network.address);
 	mnl_attr_put_u32(request, RTA_TABLE, route->table);
 	mnl_attr_put_u32(request, RTA_OIF, index);
+	return tell(fd, request);
+}
+
+int rtnl_connected_route(int fd, const char *interface, const struct prefix *address)
+{
+	struct nlmsghdr *request = begin(request_room(), RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+	struct rtmsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+	const struct prefix network = prefix_network(address);
+	bool ipv4 = address_is_ipv4(&network.address);
+	uint32_t index;
+	int error = index_of(interface, &index);
+
+	if (error)
+		return error;
+	body->rtm_family = kernel_family(&network.address);
+	body->rtm_dst_len = network.length;
+	body->rtm_protocol = RTPROT_KERNEL;
+	body->rtm_type = RTN_UNICAST;
+	body->rtm_scope = ipv4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	body->rtm_table = RT_TABLE_MAIN;
+	put_address(request, RTA_DST, &network.address);
+	mnl_attr_put_u32(request, RTA_OIF, index);
+	if (ipv4)
+		put_address(request, RTA_PREFSRC, &address->address);
+	else
+		mnl_attr_put_u32(request, RTA_PRIORITY, CONNECTED_METRIC_IPV6);
 	return tell(fd, request);
 }
 

@@ -44,6 +44,13 @@ int rtnl_address(int fd, bool add, const char *interface, const struct prefix *a
  */
 int rtnl_route(int fd, bool add, const char *interface, const struct step_route *route);
 
+/**
+ * rtnl_connected_route() - the route to an address's network that the kernel made with the address, as it did
+ *
+ * Return: 0 if it was gone; -EEXIST if it is there, or another to that network
+ */
+int rtnl_connected_route(int fd, const char *interface, const struct prefix *address);
+
 /** rtnl_rule() - add or remove a policy rule; there may be several that are equal, one goes a call */
 int rtnl_rule(int fd, bool add, const struct step_rule *rule);
 

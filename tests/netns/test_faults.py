@@ -278,6 +278,28 @@ def test_networks_behind_clients_survive_a_server_s_interface_set_down(world):
     world.server.assert_as_before(before)
 
 
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_routes_of_the_interface_that_somebody_flushes(world, role):
+    """All that are in the main table: to the tunnel's own network, which the kernel made, and to those behind."""
+    key = world.new_key("office", *KEY)
+    with open(key, "a") as file:
+        file.write("networks = 192.168.7.0/24, fd07::/64\n")
+    host = host_of(world, role)
+    before = host.snapshot()
+    server = world.start_server("--route", "198.51.100.0/24,2001:db8:3::/64", key=key)
+    client = world.start_client(key=key)
+    during = host.snapshot()["routes"]
+    assert "10.77.0.0/24 dev minivpn0" in "".join(during)
+    flush(host, "-4", "route", "flush", "dev", "minivpn0")
+    flush(host, "-6", "route", "flush", "dev", "minivpn0")
+    (server if role == "server" else client).wait_for_output("is put back")
+    wait_for(lambda: host.snapshot()["routes"] == during, 5, "all to be as it was")
+    for address in ("10.77.0.1", "fd77::1", *INNER.values()):
+        assert world.client.ping(address).received == 3
+    assert client.stop() == 0 and server.stop() == 0
+    host.assert_as_before(before)
+
+
 def test_a_firewall_that_somebody_flushes(world):
     world.start_server()
     world.start_client()
