@@ -14,7 +14,7 @@ OPTIONS = {
     "one-at-a-time": ["-Dbenchmark=one-at-a-time"],
 }
 _FOLDERS = {"minivpn": "src/cli", "minivpn-keygen": "keys", "minivpn-bench": "tools",
-            "bench-load": "tools"}
+            "bench-load": "tools", "bench-relay": "tools"}
 
 
 def program(build, name):

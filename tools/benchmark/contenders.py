@@ -16,11 +16,14 @@ from benchmark.pair import CLIENT, INNER_CLIENT, INNER_SERVER, SERVER
 class Contender:
     """One way from client to server.
 
-    name:  in tables
-    ours:  is it minivpn?
+    name:     in tables
+    tunnel:   has it addresses of its own?
+    rival:    is it somebody else's?
+    measured: names of what is measured of it; None for everything
     """
-    ours = False
+    tunnel = False
     rival = False
+    measured = None
 
     def __init__(self, name):
         self.name = name
@@ -49,12 +52,35 @@ class Bare(Contender):
         super().__init__("bare")
 
 
+class Relay(Contender):
+    """The least that a tunnel in user space can do: tools/benchmark/relay.c says what that is."""
+    tunnel = True
+    measured = ("tcp", "tcp4", "reverse", "both", "idle", "loaded")     # all but small packets
+    DEVICE, MTU = "relay0", 1438        # minivpn's, over the same wire
+    SUPER_BYTES = 44 * (1438 - 52) + 52     # as many packets as one segmented send takes as records
+
+    def __init__(self):
+        super().__init__("relay")
+
+    def start_server(self, pair):
+        self._start(pair.server, SERVER, CLIENT)
+
+    def start_client(self, pair):
+        self._start(pair.client, CLIENT, SERVER)
+        pair.devices(self.DEVICE, self.MTU)
+        for end in pair.ends():
+            end.host.ip("link", "set", self.DEVICE, "gso_max_size", self.SUPER_BYTES)
+
+    def _start(self, end, local, remote):
+        end.daemon(builds.program("ordinary", "bench-relay"), self.DEVICE, local, remote)
+
+
 class Minivpn(Contender):
     """minivpn with one AEAD back-end, of one build.
 
     workers: as --workers says it; with more than one it is not pinned to one core
     """
-    ours = True
+    tunnel = True
     workers = "1"
 
     def __init__(self, name, build, aead):
@@ -101,7 +127,7 @@ class Minivpn(Contender):
 
 class Rival(Contender):
     """A program of somebody else's, installed or unpacked beside the system."""
-    rival = True
+    tunnel = rival = True
     program = ""
     package = None      # if it is not called like the program
 
@@ -372,6 +398,7 @@ def all_of_them():
     """Every contender there is, in the order of tables."""
     return [
         Bare(),
+        Relay(),
         Minivpn("ipsec-mb", "ordinary", "ipsec-mb"),
         Minivpn("libsodium", "ordinary", "sodium"),
         Minivpn("null", "benchmark", "null"),

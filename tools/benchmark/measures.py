@@ -24,7 +24,8 @@ def serve(pair):
 
 def start(pair, contender):
     """Start the client; how long until its first packet is answered."""
-    first = pair.client.start(_load(), "first", INNER_SERVER if contender.ours or contender.rival else pair.target, ECHO_PORT, 15)
+    target = INNER_SERVER if contender.tunnel else pair.target
+    first = pair.client.start(_load(), "first", target, ECHO_PORT, 15)
     began = time.monotonic()
     contender.start_client(pair)
     answer = json.loads(first.wait_for_output(r"^\{.*\}", timeout=20).group(0))["answered_at_s"]

@@ -42,7 +42,8 @@ class Run:
         for turn in range(self.rounds):
             for name in self._measures(wire, turn):
                 for contender, pair in running:
-                    self._measure(wire, name, contender, pair)
+                    if contender.measured is None or name in contender.measured:
+                        self._measure(wire, name, contender, pair)
         for _, pair in running:
             for end in pair.ends():
                 end.stop()
