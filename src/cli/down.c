@@ -61,7 +61,7 @@ int command_down(int argc, char *argv[])
 	}
 	r = instance_ask(meant.name[0], "down", -1, &reply);
 	if (r)
-		return r;
+		return state_is_alive(meant.name[0]) ? r : EXIT_SUCCESS;
 	json_decref(reply);
 	if (wait_until_down(meant.name[0]))
 		return EXIT_SUCCESS;

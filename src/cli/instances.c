@@ -10,6 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+/* How long to wait for one that is about to start or to end: a second, in which it does either. */
+enum {
+	BETWEEN_PAUSE_MS = 25,
+	BETWEEN_TRIES = 40,
+};
 
 static int is_interface_name(const struct dirent *entry)
 {
@@ -60,13 +67,29 @@ int instances_meant(int count, char *names[], struct instances *ret_instances)
 	return EXIT_FAILURE;
 }
 
+/* One that starts has no socket yet, one that stops has none any more, or hangs up. */
+static bool may_be_in_between(int error)
+{
+	return error == -ENOENT || error == -ECONNREFUSED || error == -ECONNRESET ||
+	       error == -EPIPE || error == -EPROTO;
+}
+
 static int ask(const char *name, const struct control_request *request, json_t **ret_reply)
 {
+	const struct timespec pause = { .tv_nsec = BETWEEN_PAUSE_MS * 1000000L };
 	char directory[STATE_PATH_BYTES];
 	int r = control_ask(state_directory(name, directory), request, ret_reply);
 
+	for (int i = 0; i < BETWEEN_TRIES && may_be_in_between(r) && state_is_alive(name); i++) {
+		nanosleep(&pause, NULL);
+		r = control_ask(directory, request, ret_reply);
+	}
 	if (r == 0)
 		return 0;
+	if (may_be_in_between(r) && !state_is_alive(name)) {
+		say("%s: the tunnel has ended", name);
+		return EXIT_FAILURE;
+	}
 	say("%s cannot be asked: %s%s", name, strerror(-r),
 	    r == -EACCES ? " (that is for root: run it with sudo)" : "");
 	return EXIT_FAILURE;

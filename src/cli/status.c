@@ -219,7 +219,8 @@ static void print_tunnel(const json_t *tunnel)
 
 /* ---- The command ---- */
 
-enum form { FORM_TABLE, FORM_JSON, FORM_PROMETHEUS };
+/* By its flag. */
+enum form { FORM_TABLE, FORM_WATCH = 'w', FORM_JSON = 'j', FORM_PROMETHEUS = 'p' };
 
 static int ask_all(const struct instances *instances, json_t **ret_tunnels)
 {
@@ -286,6 +287,7 @@ static int print_all(const struct instances *instances, enum form form)
 
 	switch (form) {
 	case FORM_TABLE:
+	case FORM_WATCH:
 		print_table(tunnels);
 		break;
 	case FORM_JSON:
@@ -299,15 +301,28 @@ static int print_all(const struct instances *instances, enum form form)
 	return fflush(stdout) == 0 ? r : EXIT_FAILURE;
 }
 
+/* Those of them that run now, or all that do. */
+static bool run_still(int count, char *names[], struct instances *ret_instances)
+{
+	if (count == 1)
+		return state_is_alive(names[0]);
+	instances_running(ret_instances);
+	return ret_instances->count > 0;
+}
+
 /* Until it is interrupted, or the tunnels are gone. */
-static int watch(const struct instances *instances)
+static int watch(int count, char *names[], struct instances *instances)
 {
 	bool terminal = isatty(STDOUT_FILENO);
 	json_t *tunnels;
-	int r = 0;
+	int r;
 
-	while (r == 0) {
+	do {
 		r = ask_all(instances, &tunnels);
+		if (r && json_array_size(tunnels) == 0) {
+			json_decref(tunnels);
+			return r;
+		}
 		rates_take(tunnels);
 		fputs(terminal ? "\033[H\033[2J" : "", stdout);
 		print_table(tunnels);
@@ -315,8 +330,12 @@ static int watch(const struct instances *instances)
 		if (fflush(stdout) != 0)
 			return EXIT_FAILURE;
 		sleep(1);
-	}
-	return r;
+	} while (run_still(count, names, instances));
+	if (count == 1)
+		say("%s: the tunnel has ended", names[0]);
+	else
+		say("no tunnel runs any more");
+	return EXIT_FAILURE;
 }
 
 static const char usage[] =
@@ -335,20 +354,19 @@ int command_status(int argc, char *argv[])
 					       { 0 } };
 	enum form form = FORM_TABLE;
 	struct instances meant;
-	bool watching = false;
 	int flag, r;
 
 	opterr = 0;
 	while ((flag = getopt_long(argc, argv, "wjph", flags, NULL)) != -1) {
 		switch (flag) {
-		case 'w':
-			watching = true;
-			break;
-		case 'j':
-			form = FORM_JSON;
-			break;
-		case 'p':
-			form = FORM_PROMETHEUS;
+		case FORM_WATCH:
+		case FORM_JSON:
+		case FORM_PROMETHEUS:
+			if (form != FORM_TABLE && (int)form != flag) {
+				say("--watch, --json and --prometheus exclude each other");
+				return EXIT_USAGE;
+			}
+			form = (enum form)flag;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -358,12 +376,9 @@ int command_status(int argc, char *argv[])
 			return EXIT_USAGE;
 		}
 	}
-	if (watching && form != FORM_TABLE) {
-		say("--watch goes with neither --json nor --prometheus");
-		return EXIT_USAGE;
-	}
 	r = instances_meant(argc - optind, argv + optind, &meant);
 	if (r >= 0)
 		return r;
-	return watching ? watch(&meant) : print_all(&meant, form);
+	return form == FORM_WATCH ? watch(argc - optind, argv + optind, &meant)
+				  : print_all(&meant, form);
 }

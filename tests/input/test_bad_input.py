@@ -120,6 +120,8 @@ def test_values(machine, key, role, option, value):
     (["server", "--address", "10.9.9.1/24,10.9.9.2/24"], "two of them are in one network, expected one in each"),
     (["client", "--install", "-"], "--install needs a key that stays"),
     (["status", "a", "b"], "found 'b', expected no more than one NAME"),
+    (["status", "--json", "--prometheus"], "--watch, --json and --prometheus exclude each other"),
+    (["status", "-w", "-j"], "--watch, --json and --prometheus exclude each other"),
     (["status", "--jsno"], "--jsno: no such option"),
     (["status", "a b"], "found 'a b', expected the name of"),
     (["down", "a", "b"], "found 'b', expected no more than one NAME"),

@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -140,6 +141,35 @@ def test_down_returns_when_all_is_undone(pair):
         assert "minivpn0" not in host.ip("link")
         gone = host.run(MINIVPN, "status", check=False)
         assert gone.returncode == 1 and gone.stderr == "minivpn: no tunnel runs here\n"
+
+
+def test_whoever_watches_is_told_of_the_end(pair):
+    client, server = pair
+    watching = [server.start(MINIVPN, "status", "--watch", *names) for names in ((), ("minivpn0",))]
+    for watch in watching:
+        watch.wait_for_output("laptop")
+    server.run(MINIVPN, "down")
+    assert [watch.wait(3) for watch in watching] == [1, 1]
+    assert re.search("^minivpn: (no tunnel runs any more|minivpn0: the tunnel has ended)$",
+                     watching[0].output(), re.MULTILINE)
+    assert "\nminivpn: minivpn0: the tunnel has ended\n" in watching[1].output()
+    assert "cannot be asked" not in watching[0].output() + watching[1].output()
+
+
+def test_a_tunnel_that_starts_or_ends_is_waited_for(hosts, tmp_path):
+    """Asked at any moment it answers, or is not there; and two may stop it at once."""
+    _, server = hosts
+    key = make_key(tmp_path, "laptop", "--address", "10.171.38.2/24")
+    for delay_s in (0.001, 0.005, 0.01, 0.02, 0.03):
+        server.start("minivpn", "server", key)
+        time.sleep(delay_s)
+        asked = server.run(MINIVPN, "status", check=False)
+        assert "cannot be asked" not in asked.stderr
+        wait_for(lambda: server.run(MINIVPN, "status", check=False).returncode == 0, 3, "the tunnel to be up")
+        downs = [server.start(MINIVPN, "down", "minivpn0") for _ in range(3)]
+        for down in downs:
+            assert down.wait() == 0 or "no tunnel of that name runs here" in down.output()
+            assert "cannot be asked" not in down.output()
 
 
 def test_the_right_one_of_two(hosts, tmp_path):
