@@ -5,6 +5,7 @@
 #include "scope.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/socket.h>
@@ -73,6 +74,7 @@ int control_start(struct control *control, int listener, struct loop *loop, uint
 	*control = (struct control){
 		.listener = listener, .loop = loop, .tag = tag, .answer = answer, .context = context
 	};
+	control->spare = fcntl(listener, F_DUPFD_CLOEXEC, 0);
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		control->client[i] = (struct control_client){ .fd = -1, .passed = -1 };
 	return loop_watch(loop, listener, tag);
@@ -94,6 +96,7 @@ void control_stop(struct control *control)
 		if (control->client[i].fd >= 0)
 			hang_up(&control->client[i]);
 	close(control->listener);
+	close_fd(&control->spare);
 	*control = (struct control){ 0 };
 }
 
@@ -124,11 +127,29 @@ static bool is_owner(int listener, int fd)
 	return peer.uid == 0 || peer.uid == maker.uid;
 }
 
+static int accept_one(const struct control *control)
+{
+	return accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+static void turn_away(struct control *control)
+{
+	int fd;
+
+	close_fd(&control->spare);
+	fd = accept_one(control);
+	if (fd >= 0)
+		close(fd);
+	control->spare = fcntl(control->listener, F_DUPFD_CLOEXEC, 0);
+}
+
 static void accept_client(struct control *control)
 {
-	scoped_fd fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	scoped_fd fd = accept_one(control);
 	struct control_client *client;
 
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+		turn_away(control);
 	if (fd < 0)
 		return;
 	client = place_for_client(control);

@@ -100,9 +100,13 @@ struct control_client {
 	bool begun;
 };
 
-/** struct control - the serving end; visible so that it can be placed */
+/**
+ * struct control - the serving end; visible so that it can be placed
+ * @spare: a descriptor to give up when there is no other, so that whoever connects can be hung up on:
+ *         otherwise he would be reported again and again
+ */
 struct control {
-	int listener;
+	int listener, spare;
 	struct loop *loop;
 	uint32_t tag;
 	control_answer *answer;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -498,6 +499,29 @@ static void interrupted(int number)
 	(void)number;
 }
 
+static void without_a_descriptor_whoever_connects_is_turned_away(void **state)
+{
+	struct loop_event events[LOOP_EVENTS_MAX];
+	struct rlimit before, none;
+	json_t *reply;
+	pid_t child = fork();
+	int next;
+
+	(void)state;
+	if (child == 0)
+		_exit(ask("small", -1, &reply) == 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	/* All below the next that is free are in use. */
+	next = dup(STDERR_FILENO);
+	close(next);
+	none = (struct rlimit){ (rlim_t)next, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(serve_until(child), 0);
+	assert_int_equal(loop_poll(&loop, events), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ask_for("small", "number", NULL);
+}
+
 static void who_is_interrupted_asks_on(void **state)
 {
 	const struct itimerval often = { { 0, 500 }, { 0, 500 } };
@@ -560,6 +584,7 @@ int main(void)
 		WITH_CONTROL(a_descriptor_may_come_along),
 		WITH_CONTROL(nonsense_is_answered_and_bounded),
 		WITH_CONTROL(silent_ones_do_not_keep_others_out),
+		WITH_CONTROL(without_a_descriptor_whoever_connects_is_turned_away),
 		WITH_CONTROL(who_is_interrupted_asks_on),
 		WITH_CONTROL(a_slow_reader_that_said_all_costs_nothing),
 		cmocka_unit_test(nothing_running_is_told),
