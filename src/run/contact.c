@@ -119,6 +119,19 @@ bool contact_hear(struct contact *contact, const struct transport_event *event)
 	return contact->trouble != before;
 }
 
+bool contact_gives_up(struct contact *contact)
+{
+	if (contact->early + 1 >= contact->count)
+		return false;
+	contact->early++;
+	return true;
+}
+
+void contact_silent(struct contact *contact)
+{
+	contact->early = 0;
+}
+
 void contact_unverified(struct contact *contact)
 {
 	contact->trouble = CONTACT_UNVERIFIED;
@@ -128,6 +141,7 @@ void contact_made(struct contact *contact)
 {
 	contact->trouble = CONTACT_SILENCE;
 	contact->ask_at = INSTANT_NEVER;
+	contact->early = 0;
 	contact->made = true;
 }
 

@@ -35,6 +35,7 @@ enum contact_trouble {
  * @ask_at:   when to ask again, or to say that there is no answer yet; else INSTANT_NEVER
  * @trouble:  the best explanation for having no answer
  * @why:      for CONTACT_UNRESOLVED an EAI_*, for CONTACT_UNREACHABLE an errno
+ * @early:    how many were given up early since one was tried for as long as it takes
  * @made:     has there ever been contact?  Then address and key are right
  */
 struct contact {
@@ -42,7 +43,7 @@ struct contact {
 	const char *host;
 	uint16_t port;
 	struct endpoint address[RESOLVER_ADDRESSES_MAX];
-	unsigned count, current;
+	unsigned count, current, early;
 	struct instant ask_at;
 	enum contact_trouble trouble;
 	int why;
@@ -77,6 +78,17 @@ int contact_next(struct contact *contact);
  * Return: true if that is a new explanation, and worth saying at once
  */
 bool contact_hear(struct contact *contact, const struct transport_event *event);
+
+/**
+ * contact_gives_up() - is this address to be left for the next at once, without waiting for an answer?
+ *
+ * If the network says that nobody answers there (contact_hear()) and there is another that has not been tried
+ * in this round.  Anybody can send such messages: then the round only begins at another address.
+ */
+bool contact_gives_up(struct contact *contact);
+
+/** contact_silent() - this address was tried for as long as it takes, in vain: a new round begins */
+void contact_silent(struct contact *contact);
 
 /** contact_unverified() - an answer came that does not verify */
 void contact_unverified(struct contact *contact);

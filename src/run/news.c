@@ -117,6 +117,7 @@ static void note_failed_attempt(struct network *network, const struct engine_eve
 		return;
 	}
 	say_trouble(network);
+	contact_silent(&network->contact);
 	network->to_try = true;
 }
 
@@ -194,7 +195,11 @@ void news_of_transport(void *owner, const struct transport_event *event)
 		return;
 	/* While a session lives, ICMP messages say nothing that it will not find out by itself, and
 	 * anybody can send them. */
-	if (contact_hear(&network->contact, event) && !network->is_up)
+	if (!contact_hear(&network->contact, event) || network->is_up)
+		return;
+	if (contact_gives_up(&network->contact))
+		network->to_try = true;
+	else
 		say_trouble(network);
 }
 

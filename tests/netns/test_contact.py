@@ -63,6 +63,32 @@ def test_a_reason_that_changes_is_said_at_once(world):
     client.wait_for_output("up: minivpn0", timeout=7)
 
 
+def test_of_several_addresses_a_dead_one_costs_no_time(world):
+    """IPv6 that is switched on and leads nowhere: its addresses come first, and nobody has to wait for them."""
+    world.start_server()
+    with world.client.path("/etc/hosts").open("a") as hosts:
+        hosts.write("2001:db8:77::1 vpn.example.org\n2001:db8:77::2 vpn.example.org\n203.0.113.2 vpn.example.org\n")
+    world.client.ip("-6", "route", "del", "default")
+    world.client.ip("-6", "route", "add", "unreachable", "2001:db8:77::/64")
+    client = world.start_client(remote="vpn.example.org", up=False)
+    client.wait_for_output("up: minivpn0", timeout=2)
+    assert "no route" not in client.output()
+
+
+def test_with_all_addresses_dead_the_reason_is_said_once_and_they_are_tried_on(world):
+    with world.client.path("/etc/hosts").open("a") as hosts:
+        hosts.write("2001:db8:77::1 vpn.example.org\n203.0.113.2 vpn.example.org\n")
+    for family in ("-4", "-6"):
+        world.client.ip(family, "route", "del", "default")
+    client = world.start_client(remote="vpn.example.org", up=False)
+    client.wait_for_output("no route to", timeout=2)
+    world.start_server()
+    time.sleep(2)
+    assert client.output().count("no route to") == 1
+    world.client.route("default", via="192.0.2.1")
+    client.wait_for_output("up: minivpn0", timeout=12)
+
+
 def test_a_stranger_costs_the_server_one_line(world):
     """The wrong key of one client, which tries again and again, and the right one of another."""
     server = world.start_server()

@@ -201,6 +201,34 @@ static void troubles_are_told_apart(void **state)
 	assert_true(words_have("no answer from 192.0.2.1:4501 any more"));
 }
 
+static void a_dead_address_is_left_at_once_but_once_a_round(void **state)
+{
+	const char *addresses[] = { "2001:db8::3", "192.0.2.1", "192.0.2.2" };
+
+	(void)state;
+	answer(0, 3, addresses);
+	assert_int_equal(contact_resolved(&contact, now), 1);
+	for (int round = 0; round < 2; round++) {
+		assert_true(contact_gives_up(&contact));
+		assert_true(contact_gives_up(&contact));
+		/* All are dead: the last is waited for. */
+		assert_false(contact_gives_up(&contact));
+		assert_false(contact_gives_up(&contact));
+		contact_silent(&contact);
+	}
+}
+
+static void the_only_address_is_waited_for(void **state)
+{
+	const char *addresses[] = { "192.0.2.1" };
+
+	(void)state;
+	assert_false(contact_gives_up(&contact));
+	answer(0, 1, addresses);
+	assert_int_equal(contact_resolved(&contact, now), 1);
+	assert_false(contact_gives_up(&contact));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +243,9 @@ int main(void)
 						start, stop),
 		cmocka_unit_test_setup_teardown(a_dead_resolver_is_told, start, stop),
 		cmocka_unit_test_setup_teardown(troubles_are_told_apart, start, stop),
+		cmocka_unit_test_setup_teardown(a_dead_address_is_left_at_once_but_once_a_round,
+						start, stop),
+		cmocka_unit_test_setup_teardown(the_only_address_is_waited_for, start, stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
