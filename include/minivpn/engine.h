@@ -72,6 +72,7 @@ enum engine_event_kind {
 	EVENT_PATH_MTU,     /* the largest inner packet is now @inner_mtu bytes */
 	EVENT_KEY_ELSEWHERE, /* server: a second machine, at @elsewhere, uses the key of the one at @endpoint */
 	EVENT_SOFTWARE, /* the other end's software: @text */
+	EVENT_INSIDE,   /* server: an Init came from @endpoint, which itself is behind @peer */
 };
 
 /** struct engine_event - something worth a log line or an action of the shell; see the kinds */

@@ -357,6 +357,17 @@ static enum verdict take_from_all(struct engine *engine, const uint8_t *message,
 	return verdict;
 }
 
+/* What we answer goes where packets to that address go: into a tunnel.  Then nobody will ever hear it. */
+static void tell_if_inside(struct engine *engine, const struct endpoint *from)
+{
+	struct peer *behind = engine->config.role == ROLE_SERVER
+				      ? allowed_lookup(&engine->allowed, &from->remote)
+				      : NULL;
+
+	if (behind)
+		peer_event(behind, (struct engine_event){ .kind = EVENT_INSIDE, .endpoint = from });
+}
+
 enum verdict responder_init(struct engine *engine, const uint8_t *message,
 			    const struct endpoint *from, struct peer **ret_peer, struct instant now)
 {
@@ -374,5 +385,7 @@ enum verdict responder_init(struct engine *engine, const uint8_t *message,
 		peer_event(*ret_peer, (struct engine_event){ .kind = EVENT_BAD_INIT,
 							     .endpoint = from,
 							     .verdict = verdict });
+	else if (verdict == VERDICT_CONSUMED || verdict == VERDICT_RETRIED)
+		tell_if_inside(engine, from);
 	return verdict;
 }

@@ -543,6 +543,7 @@ int network_run(const struct tunnel *tunnel, struct steward *steward, int resolv
 		.unknown_key.interval_ns = TROUBLE_INTERVAL_NS,
 		.key_elsewhere.interval_ns = TROUBLE_INTERVAL_NS,
 		.bad_init.interval_ns = TROUBLE_INTERVAL_NS,
+		.inside.interval_ns = TROUBLE_INTERVAL_NS,
 		.trouble.interval_ns = TROUBLE_INTERVAL_NS,
 		.endpoint_trouble.interval_ns = TROUBLE_INTERVAL_NS,
 	};

@@ -45,7 +45,7 @@
  * @is_up, @was_up: client: is there a session, and has there been one?
  * @stopping, @failed: how it ends, once it does
  * @said:       client: the trouble that was told last; another is told without waiting
- * @unknown_key, @bad_init, @key_elsewhere, @trouble, @endpoint_trouble: rates of log lines that others
+ * @unknown_key, @bad_init, @inside, @key_elsewhere, @trouble, @endpoint_trouble: rates of log lines that others
  *              can cause
  */
 struct network {
@@ -73,7 +73,7 @@ struct network {
 	bool to_arrange, to_announce, to_try, to_retire, is_up, was_up;
 	bool stopping, failed;
 	enum contact_trouble said;
-	struct log_rate unknown_key, bad_init, key_elsewhere, trouble, endpoint_trouble;
+	struct log_rate unknown_key, bad_init, inside, key_elsewhere, trouble, endpoint_trouble;
 };
 
 /* Descriptors that the loop waits for. */

@@ -181,6 +181,13 @@ void news_of_engine(void *owner, const struct engine_event *event)
 			name_of(network, event->peer), shown_endpoint(event->endpoint),
 			shown_endpoint(event->elsewhere));
 		break;
+	case EVENT_INSIDE:
+		log_rated(&network->inside, clock_now(), LOG_WARNING,
+			  "tunnel: a client calls from %s, which is in the networks of %s: the "
+			  "answer goes into that tunnel and does not arrive; take the address out "
+			  "of 'networks = ...' in the key file",
+			  shown_endpoint(event->endpoint), name_of(network, event->peer));
+		break;
 	case EVENT_SOFTWARE:
 		log_info("tunnel: %s runs %s", name_of(network, event->peer), event->text);
 		break;
@@ -214,6 +221,42 @@ static const char *route_words(const struct plan *plan, char *room, size_t size)
 	return room;
 }
 
+static bool is_ours(const struct network *network, const struct address *address)
+{
+	const struct keytext *key = &network->keyring.entry[0]->key;
+
+	for (unsigned i = 0; i < network->given.address_count; i++)
+		if (address_equal(&network->given.address[i].address, address))
+			return true;
+	for (unsigned i = 0; i < key->network_count; i++)
+		if (prefix_contains(&key->network[i], address))
+			return true;
+	return false;
+}
+
+/* Those of --address win over what the server gives, and it drops what comes from others than it gave. */
+static void warn_of_addresses(const struct network *network)
+{
+	const struct plan *plan = &network->plan;
+	char given[PREFIXES_TEXT_BYTES];
+
+	if (plan->address_count == 0)
+		log_warning("tunnel: the server gives us no address: its key file for us has no "
+			    "line 'address = ...'");
+	for (size_t i = 0; i < plan->address_count; i++) {
+		if (is_ours(network, &plan->address[i].address))
+			continue;
+		log_warning("tunnel: the server drops what comes from %s (--address): it has given "
+			    "us %s",
+			    shown_address(&plan->address[i].address),
+			    network->given.address_count == 0
+				    ? "none"
+				    : prefixes_print(network->given.address,
+						     network->given.address_count, given));
+		return;
+	}
+}
+
 static void announce(struct network *network)
 {
 	const struct plan *plan = &network->plan;
@@ -228,10 +271,8 @@ static void announce(struct network *network)
 			   prefixes_print(plan->address, plan->address_count, addresses),
 			   route_words(plan, routes, sizeof(routes)),
 			   shown_endpoint(&network->given_by), (long long)(took_ns / NS_PER_MS));
-	if (plan->address_count == 0)
-		log_warning(
-			"tunnel: the server gives us no address: its key file for us has no line "
-			"'address = ...'");
+	if (!network->was_up)
+		warn_of_addresses(network);
 	if (!network->was_up)
 		overlap_warn(plan);
 	network->was_up = true;

@@ -102,6 +102,28 @@ def test_a_stranger_costs_the_server_one_line(world):
     assert stranger.output().count("no answer") == 1
 
 
+def test_a_client_inside_its_own_networks_is_told_by_the_server(world):
+    """What the server answers goes into the tunnel that it is to make: the client hears nothing at all."""
+    key = world.new_key("office", *KEY)
+    with open(key, "a") as file:
+        file.write("networks = 192.0.2.0/24\n")
+    server = world.start_server(key=key)
+    world.start_client(key=key, up=False)
+    server.wait_for_output(r"a client calls from 192\.0\.2\.2:\d+, which is in the networks of office")
+    assert len(server.output().splitlines()) == 2
+
+
+def test_an_address_that_the_server_has_not_given_is_told(world):
+    world.start_server()
+    client = world.start_client("--address", "10.99.0.7/24")
+    client.wait_for_output(r"the server drops what comes from 10\.99\.0\.7 \(--address\): it has given us "
+                           r"10\.77\.0\.2/24, fd77::2/64")
+    client.stop()
+    for mine in (("--address", "10.77.0.2/24"), ()):
+        client = world.start_client(*mine)
+        assert client.stop() == 0 and "drops" not in client.output()
+
+
 def test_both_addresses_are_named_when_it_is_up(world):
     server = world.start_server()
     client = world.start_client()

@@ -414,6 +414,7 @@ static const char *const event_name[] = {
 	[EVENT_PATH_MTU] = "path-mtu",
 	[EVENT_KEY_ELSEWHERE] = "key-elsewhere",
 	[EVENT_SOFTWARE] = "software",
+	[EVENT_INSIDE] = "inside",
 };
 
 static void hook_event(void *shell, const struct engine_event *event)
