@@ -151,13 +151,15 @@ class Process:
     def wait_for_output(self, pattern, timeout=5.0):
         """Wait until a line matches the regular expression @pattern; return the match.
 
-        A process that ends without printing it is an error at once, not after the timeout.
+        Only whole lines count: a long one may come in pieces.  A process that ends without printing
+        it is an error at once, not after the timeout.
         """
         regex = re.compile(pattern, re.MULTILINE)
         deadline = time.monotonic() + timeout
         while True:
             ended = not self.running()  # asked before looking, so that no last word is missed
-            found = regex.search(self.output())
+            output = self.output()
+            found = regex.search(output if ended else output[:output.rfind("\n") + 1])
             if found:
                 return found
             if ended or time.monotonic() >= deadline:
@@ -623,7 +625,7 @@ class Lab:
         self._files = 0
         # The lock on a file in the lab's folder says that its process lives; it is taken under
         # a lock on all labs, so that nobody can find the folder without it.
-        with _all_labs_locked():
+        with all_labs_locked():
             _remove_dead_labs()
             self.folder = Path(tempfile.mkdtemp(prefix="minivpn-lab-", dir=_LABS))
             self._alive = open(self.folder / "alive", "w")
@@ -710,7 +712,8 @@ def _name_of(folder):
 
 
 @contextlib.contextmanager
-def _all_labs_locked():
+def all_labs_locked():
+    """Meanwhile no lab is made, and none of the dead is removed."""
     with open(_LABS / "minivpn-labs.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -4,6 +4,7 @@
 	client 192.0.2.2 ---- 192.0.2.1 server
 """
 
+import codecs
 import os
 import pty
 import re
@@ -35,7 +36,7 @@ class OnTerminal:
 
     def __init__(self, host, *command):
         self.master, slave = pty.openpty()
-        self.said = ""
+        self.bytes, self.said = b"", ""
         self.echo = lambda: termios.tcgetattr(self.master)[3] & termios.ECHO
         self.process = subprocess.Popen(host.enter(*command), stdin=slave, stdout=slave, stderr=slave,
                                         start_new_session=True, close_fds=True)
@@ -47,9 +48,11 @@ class OnTerminal:
             ready = select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0]
             assert ready, f"no /{pattern}/ in: {self.said}"
             try:
-                self.said += os.read(self.master, 4096).decode().replace("\r\n", "\n")
+                self.bytes += os.read(self.master, 4096)
             except OSError:
                 raise AssertionError(f"ended without /{pattern}/: {self.said}") from None
+            # A terminal hands over what there is, be it half of a character or of a line's end.
+            self.said = codecs.utf_8_decode(self.bytes)[0].replace("\r\n", "\n")
         return found
 
     def type(self, text):

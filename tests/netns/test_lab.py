@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab, LabError, wait_for
+from lab import Lab, LabError, all_labs_locked, wait_for
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_snapshot_tells_what_changed(three):
 
 def test_processes_are_the_programs_own(three):
     client = three[0]
-    process = client.start("sh", "-c", "echo started; trap 'exit 7' TERM; while :; do sleep .1; done")
+    process = client.start("sh", "-c", "trap 'exit 7' TERM; echo started; while :; do sleep .1; done")
     process.wait_for_output("^started$")
     assert Path(f"/proc/{process.pid}/comm").read_text() == "sh\n"
     assert process.pid in client.pids()
@@ -104,14 +104,17 @@ def test_processes_are_the_programs_own(three):
 
 
 def test_a_killed_lab_is_removed_by_the_next():
-    script = ("from lab import Lab; import os\n"
+    script = ("from lab import Lab; import time\n"
               "lab = Lab(); host = lab.host('victim'); p = host.start('sleep', '1000')\n"
               "print(host.namespace, p.pid, lab.folder, flush=True)\n"
-              "os.kill(os.getpid(), 9)\n")
-    died = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent.parent,
-                          capture_output=True, text=True, check=False)
-    namespace, pid, folder = died.stdout.split()
-    assert died.returncode == -signal.SIGKILL and os.path.exists(f"/proc/{pid}")
+              "time.sleep(1000)\n")
+    with subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parent.parent,
+                          stdout=subprocess.PIPE, text=True) as victim:
+        namespace, pid, folder = victim.stdout.readline().split()
+        with all_labs_locked():     # the next lab may be another test's, beside this one
+            victim.kill()
+            assert victim.wait() == -signal.SIGKILL and os.path.exists(f"/proc/{pid}")
+            assert os.path.exists(f"/run/netns/{namespace}") and os.path.exists(folder)
     with Lab():
         assert not os.path.exists(f"/run/netns/{namespace}")
         assert not os.path.exists(folder)
