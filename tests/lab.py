@@ -73,6 +73,19 @@ def wait_for(question, timeout=5.0, what=None, every=0.02):
         time.sleep(every)
 
 
+def has_ended(pid):
+    """Is a process over, and all that it had open closed?
+
+    Host.pids() knows it no more a moment before that: devices, sockets and locks that it held may
+    still be there.
+    """
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in "ZX" and len(os.listdir(f"/proc/{pid}/task")) == 1
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def program(name):
     """The path of a program that this build made, by its name, as a string.
 
@@ -363,7 +376,7 @@ class Host:
         return process
 
     def pids(self):
-        """The processes that run in it, without the lab's own keeper."""
+        """The processes that run in it, without the lab's own keeper; see has_ended()."""
         found = _quiet("ip", "netns", "pids", self.namespace).stdout.split()
         return [int(pid) for pid in found if int(pid) != self._keeper.pid]
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from four_machines import INNER, KEY, OUTER, children, seconds_until_answered
-from lab import program, wait_for
+from lab import has_ended, program, wait_for
 
 VICTIMS = ["keeper", "steward", "network", "resolve"]
 
@@ -90,11 +90,9 @@ def test_with_all_killed_device_and_firewall_are_gone_at_once_and_the_rest_at_th
     for pid in pids:
         kill(pid)
     daemon.wait()
-    wait_for(lambda: not host.pids(), 1.0, "all of its processes to end")
-    # A process has left the namespace a moment before the last of its descriptors is closed.
-    wait_for(lambda: host.snapshot()["links"] == before["links"], 1.0, "the device to go")
+    wait_for(lambda: all(map(has_ended, pids)), 1.0, "all of its processes to end")
     left = host.snapshot()
-    assert left["nft"] == before["nft"]
+    assert left["links"] == before["links"] and left["nft"] == before["nft"]
     assert not [route for route in left["routes"] if "minivpn0" in route]
     daemon = start(world, role)
     assert "put right what was left behind" in daemon.output()
@@ -318,11 +316,11 @@ def test_killed_server_with_its_note_comes_back_to_its_clients(world):
     client = world.start_client("--keepalive", "0")
     assert world.client.ping(INNER["ipv4"]).received == 3
     time.sleep(1.5)  # where clients are is written down within a second
-    for pid in household(server).values():
+    pids = household(server).values()
+    for pid in pids:
         kill(pid)
     server.wait()
-    wait_for(lambda: not world.server.pids(), 1.0)
-    time.sleep(0.1)  # the kernel closes the socket of a killed process a moment after its end
+    wait_for(lambda: all(map(has_ended, pids)), 1.0, "all of its processes to end")
     world.start_server()
     took = time.monotonic()
     wait_for(lambda: world.server.ping("10.77.0.2", count=1, timeout=0.2).received, 5)
@@ -336,7 +334,8 @@ def test_restarts_of_either_side_are_survived(world):
     assert client.stop() == 0
     client = world.start_client()
     assert world.client.ping(INNER["ipv4"]).received == 3
+    pids = household(server).values()
     server.kill()
-    wait_for(lambda: not world.server.pids(), 1.0)
+    wait_for(lambda: all(map(has_ended, pids)), 1.0, "all of its processes to end")
     world.start_server()
     assert seconds_until_answered(world.client, INNER["ipv4"]) < 7

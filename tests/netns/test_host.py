@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from lab import wait_for
+from lab import has_ended, wait_for
 
 FULL = ["address 10.9.0.2/24", "address fd09::2/64", "route 0.0.0.0/0", "route ::/0",
         "server 198.51.100.2:4500"]
@@ -527,15 +527,19 @@ def test_rights_are_given_up(host):
 # --- dying ----------------------------------------------------------------------------------------
 
 
+def family_of(house):
+    return [pid for pid in house.host.pids() if is_of(house.process.pid, pid)]
+
+
 def kill_all(house):
     """kill -9 of every process of a household, as nearly at once as can be."""
-    family = [pid for pid in house.host.pids() if is_of(house.process.pid, pid)]
+    family = family_of(house)
     for pid in family:
         os.kill(pid, signal.SIGSTOP)
     for pid in family:
         os.kill(pid, signal.SIGKILL)
     house.process.wait()
-    wait_for(lambda: not set(family) & set(house.host.pids()), what="the end of all")
+    wait_for(lambda: all(map(has_ended, family)), what="the end of all")
 
 
 def is_of(keeper, pid):
@@ -573,10 +577,11 @@ def test_kill_nine_of_two(host, role, victims):
     limits, plan = PLANS[role]
     house = Household(host, *limits)
     house.apply(*plan)
+    family = family_of(house)
     for pid in [house.pid(victim) for victim in victims]:
         os.kill(pid, signal.SIGKILL)
     if set(victims) == {"keeper", "steward"}:  # nobody is left who may undo; the next start does
-        wait_for(lambda: not host.pids(), timeout=1)
+        wait_for(lambda: all(map(has_ended, family)), timeout=1)
         Household(host, *limits).process.stop()
     host.assert_as_before(before)
 

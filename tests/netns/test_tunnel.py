@@ -9,7 +9,7 @@ import time
 import pytest
 
 from four_machines import INNER, KEY, OUTER, children, seconds_until_answered
-from lab import wait_for
+from lab import has_ended, wait_for
 
 
 @pytest.mark.parametrize("outer", ["ipv4", "ipv6"])
@@ -137,8 +137,9 @@ def test_killed_client_comes_back(world):
     for _ in range(3):
         client = world.start_client()
         assert world.client.ping(INNER["ipv4"]).received == 3
+        pids = children(client).values()
         client.kill()
-        wait_for(lambda: not world.client.pids(), what="all of its processes to go")
+        wait_for(lambda: all(map(has_ended, pids)), what="all of its processes to end")
 
 
 def test_a_client_that_moves_goes_on(world):

@@ -43,6 +43,17 @@ def tunnel(host):
     return one
 
 
+def settled(server, client):
+    """Both ends' tunnels, once all that one has sent has come to the other: connections end in their time."""
+    def at_rest():
+        ends = tunnel(server), tunnel(client)
+        [one], [other] = (end["peers"] for end in ends)
+        same = (one["packets_in"], one["packets_out"]) == (other["packets_out"], other["packets_in"])
+        return ends if same else None
+
+    return wait_for(at_rest, what="either end to count what the other has sent")
+
+
 def threads(daemon):
     """How many threads move packets; a sanitizer may have some of its own."""
     folder = f"/proc/{children(daemon)['network']}/task"
@@ -77,14 +88,13 @@ def test_flows_pass_in_order_and_all_workers_have_some(world, numbers):
         assert world.client.ping(INNER["ipv4"]).received == 3
         assert world.client.ping(INNER["ipv6"]).received == 3
         send_flows(world)
-    ends = (tunnel(world.server), tunnel(world.client))
+    ends = settled(world.server, world.client)
     assert (ends[0]["workers"], ends[1]["workers"]) == numbers
     assert f"{max(numbers)} workers" in "".join(h.run("minivpn", "status").stdout
                                                 for h in (world.server, world.client))
     # The sums hold what each worker did; nobody had to hand anything over, let alone refuse it.
     server_side, client_side = ends[0]["peers"][0], ends[1]["peers"][0]
-    assert server_side["packets_in"] == client_side["packets_out"] > 1000
-    assert server_side["packets_out"] == client_side["packets_in"] > 1000
+    assert server_side["packets_in"] > 1000 and client_side["packets_in"] > 1000
     for end in ends:
         assert end["verdicts"].keys() <= {"pass", "consumed", "staged", "handed-over"}
         assert end["verdicts"].get("handed-over", 0) < 20
