@@ -237,12 +237,16 @@ static void reap(struct keeper *k)
 	}
 }
 
-/* The next signal, or 0 when none comes in time. */
+/* The next signal, or 0 when none comes in time.  Whoever stops us and has us go on (Ctrl-Z and fg)
+ * interrupts the wait, which then begins anew. */
 static int next_signal(const struct keeper *k, int patience_ms)
 {
 	const struct timespec patience = { patience_ms / 1000, patience_ms % 1000 * 1000000L };
-	int number = sigtimedwait(&k->signals, NULL, patience_ms ? &patience : NULL);
+	int number;
 
+	do
+		number = sigtimedwait(&k->signals, NULL, patience_ms ? &patience : NULL);
+	while (number < 0 && errno == EINTR);
 	return number < 0 ? 0 : number;
 }
 

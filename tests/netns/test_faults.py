@@ -28,6 +28,13 @@ def kill(pid):
         pass
 
 
+def pending(pid, number):
+    """Has a process been sent a signal that it has not taken yet?"""
+    status = open(f"/proc/{pid}/status", encoding="ascii").read()
+    sets = re.findall(r"^(?:SigPnd|ShdPnd):\s*(\w+)$", status, re.MULTILINE)
+    return any(int(one, 16) >> number - 1 & 1 for one in sets)
+
+
 def start(world, role):
     return world.start_server() if role == "server" else world.start_client()
 
@@ -114,6 +121,29 @@ def test_signals_that_end_it(world, role, number):
     assert daemon.stop(number) == 0
     assert time.monotonic() - start_of_end < 1
     host.assert_as_before(before)
+
+
+def state(pid):
+    return open(f"/proc/{pid}/stat", encoding="ascii").read().rpartition(")")[2].split()[0]
+
+
+def test_whoever_is_stopped_at_its_end_and_goes_on_ends_as_usual(world):
+    """As by Ctrl-Z and fg.  The network process takes as long as that."""
+    before = world.server.snapshot()
+    server = world.start_server()
+    network = children(server)["network"]
+    os.kill(network, signal.SIGSTOP)
+    server.send_signal(signal.SIGTERM)
+    wait_for(lambda: pending(network, signal.SIGTERM), what="it to be told to end")
+    for _ in range(3):
+        server.send_signal(signal.SIGSTOP)
+        wait_for(lambda: state(server.pid) == "T", what="it to be stopped")
+        server.send_signal(signal.SIGCONT)
+        wait_for(lambda: state(server.pid) == "S", what="it to go on")
+    os.kill(network, signal.SIGCONT)
+    assert server.wait() == 0
+    assert "does not end" not in server.output()
+    world.server.assert_as_before(before)
 
 
 @pytest.mark.parametrize("role", ["server", "client"])
