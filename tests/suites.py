@@ -6,6 +6,7 @@ passes or fails.  What a suite prints goes into a log; only what failed is shown
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import threading
 import time
 import traceback
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent
@@ -57,12 +59,19 @@ class Results:
         return Results(1) if trouble is None else Results(0, [f"{name}\n{trouble}"])
 
 
+class ToldToEnd(Exception):
+    """Raised in a suite whose run is told to end: what it found does not count."""
+
+
 class Run:
     """What the suites need to know: options, and where their logs go."""
 
     def __init__(self, options):
         self.options = options
         self.telling = threading.Lock()     # held by who prints, or adds to the sum
+        self.told_to_end = threading.Event()
+        self._working = set()               # the processes of command(), under the lock below
+        self._starting = threading.Lock()
         self.sanitized_built = threading.Event()    # or not: has_sanitized
         self.has_sanitized = False
         self.logs = BUILD / "logs"
@@ -73,14 +82,46 @@ class Run:
         """Run a command with its output in a log; returns (exit status, output)."""
         path = self.logs / f"{log}.log"
         with open(path, "w+b") as sink:
-            try:
-                status = subprocess.run([str(w) for w in words], cwd=SOURCE, stdout=sink,
-                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                        env={**os.environ, **(env or {})}, timeout=timeout,
-                                        check=False).returncode
-            except subprocess.TimeoutExpired:
-                status = "over its time"
+            with self.start(*words, stdout=sink, stderr=subprocess.STDOUT, env=env) as process:
+                try:
+                    status = process.wait(timeout)
+                except subprocess.TimeoutExpired:
+                    status = "over its time"
+                    process.kill()
         return status, path.read_text(errors="replace")
+
+    @contextlib.contextmanager
+    def start(self, *words, env=None, **options):
+        """A process that end() ends: subprocess.Popen as a context.
+
+        It has a session of its own, so that Ctrl-C reaches us alone, and each of ours but once.
+        """
+        with self._starting:
+            if self.told_to_end.is_set():
+                raise ToldToEnd
+            process = subprocess.Popen([str(word) for word in words], cwd=SOURCE,
+                                       stdin=subprocess.DEVNULL, start_new_session=True,
+                                       env={**os.environ, **(env or {})}, **options)
+            self._working.add(process)
+        with process:
+            try:
+                yield process
+            finally:
+                process.wait()
+                self._working.discard(process)
+        if self.told_to_end.is_set():
+            raise ToldToEnd
+
+    def end(self):
+        """Begin nothing any more, and have what works put its things away and end."""
+        self.told_to_end.set()
+        with self._starting:
+            for process in list(self._working):
+                try:
+                    process.send_signal(signal.SIGINT)
+                except PermissionError:     # sudo, which hands it on
+                    subprocess.run(["sudo", "-n", "kill", "-INT", str(process.pid)], check=False)
+        self.sanitized_built.set()
 
 
 def build(run, kind, compiler, *settings, targets=()):
@@ -161,9 +202,11 @@ def end_to_end(run, kind, *words, env=None):
         return results
     second = _pytest(run, kind, "-n", 0, "--last-failed", "--last-failed-no-failures=none",
                      *words, env=env)
-    if second.passed + len(second.failed) != len(results.failed):
+    # One that failed and could not put its things away is in there twice.
+    tried = sorted({failure.splitlines()[0] for failure in results.failed})
+    if second.passed + len({failure.splitlines()[0] for failure in second.failed}) != len(tried):
         return results          # pytest did not come so far: the first run counts
-    results.again = [failure.splitlines()[0] for failure in results.failed]
+    results.again = tried
     results.passed += second.passed
     results.failed = second.failed
     return results
@@ -308,19 +351,19 @@ def tidy(run):
                for entry in json.loads(database.read_text())}
     ours = sorted(source for source in sources if source.parts[0] != "tests")
     results = Results()
-    waiting, working = list(ours), {}
-    while waiting or working:
-        while waiting and len(working) < JOBS:
-            source = waiting.pop()
-            working[source] = subprocess.Popen(
-                ["clang-tidy", "--quiet", "-p", database.parent, str(source)], cwd=SOURCE,
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        source = next(iter(working))
-        output, _ = working[source].communicate()
-        if working.pop(source).returncode:
-            results.failed.append(f"clang-tidy {source}\n{output}")
-        else:
-            results.passed += 1
+
+    def look_at(source):
+        with run.start("clang-tidy", "--quiet", "-p", database.parent, source, stdout=subprocess.PIPE,
+                       stderr=subprocess.DEVNULL, text=True) as process:
+            output, _ = process.communicate()
+        return source, process.returncode, output
+
+    with ThreadPoolExecutor(JOBS) as pool:
+        for source, status, output in pool.map(look_at, ours):
+            if status:
+                results.failed.append(f"clang-tidy {source}\n{output}")
+            else:
+                results.passed += 1
     return results
 
 
@@ -366,6 +409,8 @@ def follow(run, lane, total, nice):
         started = time.monotonic()
         try:
             results = suite(run)
+        except ToldToEnd:
+            break
         except Exception:       # a suite that breaks has failed; the others go on
             results = Results.one(title, traceback.format_exc())
         told = f"{title}: {results.passed} passed, {len(results.failed)} failed"
@@ -415,15 +460,23 @@ def main():
     options = parser.parse_args()
 
     # A shell that starts us in the background has us ignore Ctrl-C, and what we start inherits that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     run = Run(options)
     total = Results()
     walkers = [threading.Thread(target=follow, args=(run, lane, total, 10 if number else 0))
                for number, lane in enumerate(lanes(options))]
     for walker in walkers:
         walker.start()
-    for walker in walkers:
-        walker.join()
+    try:
+        for walker in walkers:
+            walker.join()
+    except KeyboardInterrupt:
+        print("\ntold to end: what runs now is put away", flush=True)
+        run.end()
+        for walker in walkers:
+            walker.join()
+        return 130
     print(f"\n{total.passed} passed, {len(total.failed)} failed" +
           (f", {len(total.skipped)} skipped" if total.skipped else ""))
     return 1 if total.failed or not total.passed else 0
