@@ -152,8 +152,12 @@ static int print_invite(const struct keytext *key, const char *file)
 	printf("On the client, type `minivpn client` and paste this line, which is a "
 	       "secret:\n\ninvite: %s\n\n",
 	       line);
-	fflush(stdout);
 	sodium_free(line);
+	if (fflush(stdout) != 0) {
+		say("the invite cannot be printed: %s. Again: minivpn-keygen --show --invite %s",
+		    strerror(errno), file);
+		return 0;
+	}
 	if (address_parse(key->endpoint.host, &address) && machine_address_is_private(&address))
 		printf("%s can be reached only from its own network. For clients elsewhere, "
 		       "remove\n"

@@ -4,6 +4,7 @@
 #include "cli/machine.h"
 #include "cli/say.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,5 +39,11 @@ int invite_show(const struct keytext *key, const char *file)
 		     "secret:\n");
 	puts(line);
 	sodium_free(line);
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	if (fflush(stdout) == 0)
+		return EXIT_SUCCESS;
+	say("%s has a key, but its invite cannot be printed: %s. Again: minivpn-keygen --show "
+	    "--invite %s",
+	    key->name, strerror(errno), file);
+	clearerr(stdout); /* has been said */
+	return EXIT_FAILURE;
 }

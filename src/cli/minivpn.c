@@ -64,6 +64,15 @@ static bool fill_standard_descriptors(void)
 	return fd >= 0 && close(fd) == 0;
 }
 
+/* What was printed may be lost for lack of room, though every command has done what it should. */
+static int conclude(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	say("standard output cannot be written: not all that was asked for is there");
+	return status ? status : EXIT_FAILURE;
+}
+
 int main(int argc, char *argv[])
 {
 	const char *name = argc > 1 ? argv[1] : "";
@@ -78,7 +87,7 @@ int main(int argc, char *argv[])
 		name = "help";
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		if (strcmp(name, commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
+			return conclude(commands[i].run(argc - 1, argv + 1));
 	if (*name)
 		say("'%s' is no command, expected server, client or another that minivpn help "
 		    "lists",

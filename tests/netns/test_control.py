@@ -156,6 +156,14 @@ def test_whoever_watches_is_told_of_the_end(pair):
     assert "cannot be asked" not in watching[0].output() + watching[1].output()
 
 
+@pytest.mark.parametrize("command", ["status", "status --json", "status --prometheus", "status --watch", "version",
+                                     "help", "server --help", "list"])
+def test_output_that_has_no_room_is_no_success(pair, command):
+    _, server = pair
+    done = server.run("sh", "-c", f"{MINIVPN} {command} >/dev/full", check=False)
+    assert done.returncode == 1 and "minivpn: standard output cannot be written" in done.stderr
+
+
 def test_a_tunnel_that_starts_or_ends_is_waited_for(hosts, tmp_path):
     """Asked at any moment it answers, or is not there; and two may stop it at once."""
     _, server = hosts
