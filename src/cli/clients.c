@@ -139,9 +139,10 @@ static void print_client(const json_t *peer)
 			strncat(addresses, json_string_value(address) ?: "", PREFIX_TEXT_BYTES - 2);
 		}
 	}
-	printf("%-20s %-5s %-40s %s\n", json_string_value(json_object_get(peer, "name")) ?: "",
+	printf("%-20s %-5s %-40s %s%s\n", json_string_value(json_object_get(peer, "name")) ?: "",
 	       json_is_true(json_object_get(peer, "up")) ? "up" : "down",
-	       *addresses ? addresses : "-", endpoint ? endpoint : "-");
+	       *addresses ? addresses : "-", endpoint ? endpoint : "-",
+	       json_is_true(json_object_get(peer, "old_key")) ? " (old key)" : "");
 }
 
 int command_list(int argc, char *argv[])

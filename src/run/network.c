@@ -211,7 +211,8 @@ static int give_up_rights(const struct tunnel *tunnel)
 	int error = sandbox_enter(tunnel->user);
 
 	if (error == -ENOENT)
-		log_error("tunnel: there is no user '%s' to run as: see --user", tunnel->user);
+		log_error("tunnel: there is no user '%s' to run as: see --user",
+			  *tunnel->user ? tunnel->user : "nobody");
 	else if (error == -EPERM)
 		log_error("tunnel: may not run as another user: it takes CAP_SETUID and CAP_SETGID "
 			  "(of a container: --cap-add=SETUID --cap-add=SETGID); with '--user root' "

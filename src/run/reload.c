@@ -180,6 +180,9 @@ static void log_change(const struct keychange *change)
 		if (!change->gone[i].successor)
 			log_notice("reload: %s is removed and cut off",
 				   change->gone[i].entry->key.name);
+	/* Whoever adds a client has all that is there taken up before. */
+	if (change->added + change->changed + change->removed == 0)
+		return;
 	log_notice("reload: %zu keys: %zu added, %zu changed, %zu removed", change->count,
 		   change->added, change->changed, change->removed);
 }

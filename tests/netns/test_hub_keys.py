@@ -11,7 +11,7 @@ import time
 import pytest
 
 from hub import SERVER, Hub
-from lab import wait_for
+from lab import program, wait_for
 
 
 @pytest.fixture(name="world")
@@ -69,7 +69,7 @@ def test_addresses_are_stable_and_distinct(world):
 
 def test_nothing_is_half_applied(world):
     alice_key = world.keygen("alice")
-    world.start()
+    server = world.start()
     # A good one, and one that has the key of another: neither is taken.
     world.keygen("good")
     copy = world.keys / "zcopy.key"
@@ -90,7 +90,9 @@ def test_nothing_is_half_applied(world):
 
     copy.unlink()
     assert "2 keys: 1 added, 0 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
+    said = server.output()
     assert "0 added, 0 changed, 0 removed" in world.server.run("minivpn", "reload").stdout
+    assert server.output() == said     # nothing has happened
 
 
 def test_nobody_gets_the_server_s_own_address(world):
@@ -252,6 +254,15 @@ def test_a_server_that_lies_gets_nothing_that_is_not_its_own(world, file, says):
     assert (alice.read_text(), bob.read_text()) == texts
 
 
+def test_an_invite_that_has_no_room_is_told_where_to_find(world):
+    world.keygen("alice")
+    world.start()
+    done = world.server.run("sh", "-c", f"{program('minivpn')} invite bob >/dev/full", check=False)
+    assert done.returncode == 1
+    again = re.search(r"its invite cannot be printed: .* Again: (minivpn-keygen --show --invite .*)$", done.stderr)
+    assert world.server.run(*again[1].split()).stdout.startswith("mv1:")
+
+
 def test_another_folder_in_its_place(world):
     world.keygen("alice", "--address", "10.9.0.2/24")
     world.start("--address", "10.9.0.1/24")
@@ -305,6 +316,9 @@ def test_rotate(world):
 
     second = world.server.run("minivpn", "rotate", "laptop").stdout
     assert second.startswith("mv1:") and second != first
+    listed = world.server.run("minivpn", "list").stdout
+    assert len(re.findall(r"^laptop ", listed, re.M)) == 2
+    assert len(re.findall(r"^laptop +up .* \(old key\)$", listed, re.M)) == 1
     # The session of the old key lives, and so does the old key.
     assert world.peer("laptop")["addresses"]
     assert "lost" not in client.output() and client.stop() == 0
