@@ -345,13 +345,31 @@ int arrange_apply(struct arrangement *a, const struct plan *plan, struct step *r
 	return error ? error : change(a, plan, t, ret_failed);
 }
 
+/* Return: 1 if the interface had to be made usable again, 0 if it is, or negative errno. */
+static int revive_link(const struct arrangement *a)
+{
+	bool usable = true;
+	int error = rtnl_link_is_usable(a->rtnl, a->name, &usable);
+
+	if (error || usable)
+		return error;
+	error = rtnl_link_up(a->rtnl, a->name, a->plan.mtu);
+	switch_on_ipv6(a->name);
+	return error ? error : 1;
+}
+
 int arrange_refresh(struct arrangement *a)
 {
 	struct plan plan = a->plan;
 	struct step failed;
+	int revived;
 
 	if (a->steps.count == 0 || !plan_takes_endpoint(&plan))
 		return 0;
+	/* Otherwise it would be arranged without IPv6, which would leave beside it. */
+	revived = revive_link(a);
+	if (revived < 0)
+		return revived;
 	return arrange_apply(a, &plan, &failed);
 }
 
@@ -382,12 +400,9 @@ static int put_back_address(int rtnl, const char *interface, const struct prefix
 }
 
 /* Return: 0 if it was put back, -EEXIST if it is there or of the kinds that nobody takes away. */
-static int put_back(const struct arrangement *a, const struct step *step, bool was_up,
-		    const bool lacking[2])
+static int put_back(const struct arrangement *a, const struct step *step, const bool lacking[2])
 {
 	switch ((enum step_kind)step->kind) {
-	case STEP_LINK:
-		return was_up ? -EEXIST : rtnl_link_up(a->rtnl, step->interface, step->mtu);
 	case STEP_ADDRESS:
 		return put_back_address(a->rtnl, step->interface, &step->address);
 	case STEP_ROUTE:
@@ -395,6 +410,7 @@ static int put_back(const struct arrangement *a, const struct step *step, bool w
 	case STEP_RULE:
 		return lacking[step_is_ipv6(step)] ? rtnl_rule(a->rtnl, true, &step->rule)
 						   : -EEXIST;
+	case STEP_LINK:
 	case STEP_FIREWALL:
 	case STEP_SYSCTL:
 	case STEP_NONE:
@@ -407,14 +423,15 @@ static int put_back(const struct arrangement *a, const struct step *step, bool w
 int arrange_restore(struct arrangement *a)
 {
 	const bool lacking[2] = { lacks_rules(a, false), lacks_rules(a, true) };
-	int restored = 0, error;
-	bool was_up;
+	int restored, error = 0;
 
 	if (a->steps.count == 0)
 		return 0;
-	error = rtnl_link_is_up(a->rtnl, a->name, &was_up);
+	restored = revive_link(a);
+	if (restored < 0)
+		return restored;
 	for (size_t i = 0; i < a->steps.count && (!error || error == -EEXIST); i++) {
-		error = put_back(a, &a->steps.step[i], was_up, lacking);
+		error = put_back(a, &a->steps.step[i], lacking);
 		restored += !error;
 	}
 	return error && error != -EEXIST ? error : restored;

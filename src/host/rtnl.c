@@ -23,6 +23,8 @@ enum {
 	QUEUE_PACKETS = 2000,
 
 	CONNECTED_METRIC_IPV6 = 256, /* IP6_RT_PRIO_ADDRCONF */
+
+	IPV6_MIN_MTU = 1280, /* RFC 8200 section 5 */
 };
 
 static int open_socket(unsigned groups, int flags, int *ret_fd)
@@ -469,28 +471,27 @@ static int mtu_of_link(int fd, const char *interface, uint32_t *ret_mtu)
 	return talk(fd, request, link_mtu, ret_mtu);
 }
 
-static int link_flags(const struct nlmsghdr *message, void *context)
+static int link_is_usable(const struct nlmsghdr *message, void *context)
 {
 	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+	uint32_t mtu = 0;
 
-	*(unsigned *)context = link->ifi_flags;
+	link_mtu(message, &mtu);
+	*(bool *)context = link->ifi_flags & IFF_UP && mtu >= IPV6_MIN_MTU;
 	return MNL_CB_OK;
 }
 
-int rtnl_link_is_up(int fd, const char *interface, bool *ret_up)
+int rtnl_link_is_usable(int fd, const char *interface, bool *ret_usable)
 {
 	struct nlmsghdr *request = begin(request_room(), RTM_GETLINK, NLM_F_REQUEST | NLM_F_ACK);
 	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
-	unsigned flags = 0;
 	uint32_t index;
 	int error = index_of(interface, &index);
 
 	if (error)
 		return error;
 	link->ifi_index = (int)index;
-	error = talk(fd, request, link_flags, &flags);
-	*ret_up = flags & IFF_UP;
-	return error;
+	return talk(fd, request, link_is_usable, ret_usable);
 }
 
 static int take_route_answer(const struct nlmsghdr *message, void *context)

@@ -31,8 +31,8 @@ bool rtnl_watch_read(int fd, const char *interface);
  */
 int rtnl_link_up(int fd, const char *interface, uint16_t mtu);
 
-/** rtnl_link_is_up() - has nobody set it down? */
-int rtnl_link_is_up(int fd, const char *interface, bool *ret_up);
+/** rtnl_link_is_usable() - has nobody set it down, or its MTU so low that Linux takes IPv6 away from it? */
+int rtnl_link_is_usable(int fd, const char *interface, bool *ret_usable);
 
 /** rtnl_address() - add or remove an address; usable at once, without duplicate detection */
 int rtnl_address(int fd, bool add, const char *interface, const struct prefix *address);

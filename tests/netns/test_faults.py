@@ -268,10 +268,11 @@ def flush_rules(client):
 
 @pytest.mark.parametrize("take_away", [
     lambda client: client.ip("link", "set", "minivpn0", "down"),
+    lambda client: client.sysctl("net.ipv6.conf.minivpn0.disable_ipv6", 1),
     lambda client: flush(client, "address", "flush", "dev", "minivpn0"),
     flush_table,
     flush_rules,
-], ids=["down", "addresses", "routes", "rules"])
+], ids=["down", "no IPv6", "addresses", "routes", "rules"])
 def test_what_leads_into_a_full_tunnel_is_put_back(world, take_away):
     """Otherwise everything would leave beside it while it says that it is up."""
     world.start_server()
@@ -286,6 +287,20 @@ def test_what_leads_into_a_full_tunnel_is_put_back(world, take_away):
         assert world.client.ping(address).received == 3
     assert client.stop() == 0
     world.client.assert_as_before(before)
+
+
+def test_an_interface_too_small_for_ipv6_does_not_let_it_leave_beside(world):
+    """Below an MTU of 1280 Linux takes IPv6 away from an interface, and gives it back as to a new one."""
+    world.start_server()
+    client = world.start_client()
+    during = {part: world.client.snapshot()[part] for part in ("rules", "routes", "addresses")}
+    world.client.ip("link", "set", "minivpn0", "mtu", "1000")
+    client.wait_for_output("is put back")
+    wait_for(lambda: all(set(during[part]) <= set(world.client.snapshot()[part]) for part in during), 5,
+             "all to be as it was")
+    for address in INNER.values():
+        assert world.client.ping(address).received == 3
+    assert "beside" not in client.output() and "not everything" not in client.output()
 
 
 def test_networks_behind_clients_survive_a_server_s_interface_set_down(world):
