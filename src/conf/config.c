@@ -99,8 +99,9 @@ static const struct config_kind a_path = { TUNNEL_PATH_BYTES, false,
 					   "a path of 1 to 255 characters without ';'", read_path,
 					   print_string };
 
-/* One that a socket can have: no group's, nobody's broadcast, and none that needs an interface beside it. */
-static bool may_be_local(const struct address *a)
+/* One that a socket can have, or send to: no group's, nobody's broadcast, and none that needs an interface
+ * beside it. */
+static bool may_be_an_end(const struct address *a)
 {
 	if (address_is_ipv4(a))
 		return a->b[12] < 224;
@@ -118,7 +119,7 @@ static bool read_local(void *field, const char *text)
 			return false;
 	} else {
 		if (!hostport_parse(text, &h, &wrong) || !address_parse(h.host, &local.address) ||
-		    !may_be_local(&local.address))
+		    !may_be_an_end(&local.address))
 			return false;
 		local.port = h.port;
 	}
@@ -148,11 +149,18 @@ static const struct config_kind a_local = {
 	print_local
 };
 
+/* A name, or the address of one machine. */
 static bool read_hostport(void *field, const char *text)
 {
+	struct hostport *h = field;
+	struct address address;
 	const char *wrong;
 
-	return hostport_parse(text, field, &wrong);
+	if (!hostport_parse(text, h, &wrong))
+		return false;
+	return !address_parse(h->host, &address) ||
+	       (may_be_an_end(&address) && !address_is_none(&address) &&
+		!(address_is_ipv4(&address) && address.b[12] == 0));
 }
 
 static bool print_hostport(const void *field, unsigned index, char ret_text[CONFIG_VALUE_BYTES])
@@ -167,8 +175,8 @@ static bool print_hostport(const void *field, unsigned index, char ret_text[CONF
 
 static const struct config_kind a_hostport = {
 	sizeof(struct hostport), false,
-	"HOST, HOST:PORT or [ADDR6]:PORT, with a port from 1 to 65535", read_hostport,
-	print_hostport
+	"HOST, HOST:PORT or [ADDR6]:PORT of one machine, with a port from 1 to 65535",
+	read_hostport, print_hostport
 };
 
 static bool print_prefix(const struct prefix *item, unsigned count, unsigned index, char *ret_text)

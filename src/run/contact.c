@@ -145,6 +145,20 @@ void contact_made(struct contact *contact)
 	contact->made = true;
 }
 
+static const char *unreachable_words(int why)
+{
+	switch (why) {
+	case EPERM:
+		return "does a firewall of this machine forbid it?";
+	case EDESTADDRREQ:
+	case EAFNOSUPPORT:
+		return "our own address (--local) is of the other family, or this machine has only "
+		       "that";
+	default:
+		return "is this machine connected to a network?";
+	}
+}
+
 char *contact_words(const struct contact *contact, char ret_text[CONTACT_WORDS_BYTES])
 {
 	const struct endpoint *tried = contact_address(contact);
@@ -164,9 +178,8 @@ char *contact_words(const struct contact *contact, char ret_text[CONTACT_WORDS_B
 			 contact->host);
 		break;
 	case CONTACT_UNREACHABLE:
-		snprintf(ret_text, CONTACT_WORDS_BYTES,
-			 "no route to %s (%s): is this machine connected to a network?", where,
-			 strerror(contact->why));
+		snprintf(ret_text, CONTACT_WORDS_BYTES, "no route to %s (%s): %s", where,
+			 strerror(contact->why), unreachable_words(contact->why));
 		break;
 	case CONTACT_REFUSED:
 		snprintf(ret_text, CONTACT_WORDS_BYTES,

@@ -81,7 +81,7 @@ SERVER = {
     "--endpoint": ["", ":4500", "a:0", "a:x", "a b", "http://a", "[a]:1", "1.2.3.4.5"],
 }
 CLIENT = {
-    "--remote": ["", ":4500", "a:0", "a:70000", "a b", "[::1", "-a"],
+    "--remote": ["0.0.0.0", "::", "224.0.0.1:4500", "255.255.255.255", "[ff02::1]:4500", "fe80::1", "", ":4500", "a:0", "a:70000", "a b", "[::1", "-a"],
     "--keepalive": ["", "-1", "3601", "10s", "1.5"],
 }
 CASES = [(role, option, value) for role, options in (("server", BOTH | SERVER), ("client", BOTH | CLIENT))

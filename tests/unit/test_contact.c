@@ -187,7 +187,15 @@ static void troubles_are_told_apart(void **state)
 	assert_false(contact_hear(&contact, &refused));
 	assert_true(words_have("refused by 192.0.2.1:4501"));
 	assert_true(contact_hear(&contact, &no_way));
-	assert_true(words_have("no route to 192.0.2.1:4501 (Network is unreachable)"));
+	assert_true(
+		words_have("no route to 192.0.2.1:4501 (Network is unreachable): is this machine"));
+	no_way.why = EPERM;
+	contact_hear(&contact, &no_way);
+	assert_true(words_have("(Operation not permitted): does a firewall"));
+	no_way.why = EDESTADDRREQ;
+	contact_hear(&contact, &no_way);
+	assert_true(words_have("our own address (--local) is of the other family"));
+	no_way.why = ENETUNREACH;
 
 	/* The next attempt knows nothing yet. */
 	contact_next(&contact);
