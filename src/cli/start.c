@@ -139,6 +139,28 @@ static void warn_of_overlaps(const struct tunnel *tunnel)
 	}
 }
 
+/* Local networks stay outside of a full tunnel, and so do the questions for names that are asked there, of a
+ * router at home for one. */
+static void warn_of_local_resolvers(const struct tunnel *tunnel)
+{
+	struct address resolver[TUNNEL_DNS_MAX];
+	unsigned count = machine_resolvers(resolver, TUNNEL_DNS_MAX);
+	struct machine_overlap local;
+
+	for (unsigned i = 0; i < count && tunnel->full_tunnel; i++) {
+		const struct prefix host = { resolver[i],
+					     address_is_ipv4(&resolver[i]) ? 32 : 128 };
+
+		if (!machine_overlap(&host, tunnel->interface, &local))
+			continue;
+		say("warning: names are looked up at %s, in a network of this machine's own (%s), "
+		    "which the tunnel leaves alone: who is there sees them. minivpn status shows "
+		    "the name servers that the server gives",
+		    shown_address(&resolver[i]), local.interface);
+		return;
+	}
+}
+
 /* ---- Trying without doing ---- */
 
 static void print_firewall(const struct plan *plan)
@@ -222,6 +244,7 @@ static int start(struct config *config, enum role role)
 	if (tunnel.default_route_offered && tunnel.dns_count == 0)
 		tunnel.dns_count = machine_resolvers(tunnel.dns, TUNNEL_DNS_MAX);
 	warn_of_overlaps(&tunnel);
+	warn_of_local_resolvers(&tunnel);
 	if (*tunnel.out_interface && !if_nametoindex(tunnel.out_interface))
 		say("warning: --out: there is no interface %s; until there is, nothing that "
 		    "clients "

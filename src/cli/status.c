@@ -208,6 +208,10 @@ static void print_tunnel(const json_t *tunnel)
 		print_list(json_object_get(tunnel, "addresses"));
 	}
 	print_routes(tunnel);
+	if (json_array_size(json_object_get(tunnel, "dns")) > 0) {
+		printf("\n  %-9s  ", is_client ? "given dns" : "gives dns");
+		print_list(json_object_get(tunnel, "dns"));
+	}
 	putchar('\n');
 	for (size_t i = 0; i < json_array_size(peers); i++) {
 		peer = json_array_get(peers, i);

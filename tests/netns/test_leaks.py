@@ -229,3 +229,16 @@ def test_of_two_full_tunnels_the_second_says_what_it_gets(world):
     world.start_client()
     second = world.client.start("minivpn", "client", "-i", "vpn1", "--remote", "203.0.113.2:4501", key)
     second.wait_for_output("minivpn0 takes everything already: vpn1 gets what is bound to its address")
+
+
+@pytest.mark.parametrize("resolver, options, told", [
+    ("192.0.2.53", (), True), ("2001:db8:1::53", (), True), ("203.0.113.53", (), False), ("127.0.0.1", (), False),
+    ("192.0.2.53", ("--no-default-route",), False)])
+def test_names_that_are_looked_up_beside_the_tunnel_are_told(world, resolver, options, told):
+    world.client.path("/etc/resolv.conf").write_text(f"nameserver {resolver}\n")
+    world.start_server("--dns", "198.51.100.53")
+    client = world.start_client(*options)
+    words = f"names are looked up at {resolver}, in a network of this machine's own (eth0)"
+    assert (words in client.output()) == told
+    assert "given dns  198.51.100.53" in world.client.run("minivpn", "status").stdout
+    assert "gives dns  198.51.100.53" in world.server.run("minivpn", "status").stdout
