@@ -95,10 +95,11 @@ static int check_port(const struct config *config, enum role role)
 	r = machine_try_port(&config->local.address, port);
 	if (r == -EADDRINUSE)
 		return explain_taken_port(&config->local, port);
+	/* It may be one yet, at boot for one: a service manager shall try again. */
 	if (r == -EADDRNOTAVAIL) {
 		say("local: found %s, which is no address of this machine",
 		    shown_address(&config->local.address));
-		return EXIT_USAGE;
+		return EXIT_FAILURE;
 	}
 	return -1;
 }
