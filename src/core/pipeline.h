@@ -40,15 +40,22 @@ static inline void ask_for(const void *memory, size_t bytes)
 	__asm__ volatile("");
 }
 
-/** struct pipeline - @n packets in groups of @group; a round takes one of them into the first step */
+/**
+ * struct pipeline - @n packets in groups of @group; a round takes one of them into the first step
+ * @lag: how many rounds a step is behind the one before: none where there is but one group, which has nothing
+ *       to wait for
+ */
 struct pipeline {
 	size_t n, group, round;
+	unsigned lag;
 };
 
 /** pipeline_begin() - all at once where @peers are so few that nothing has to be asked for */
 static inline struct pipeline pipeline_begin(size_t n, size_t peers)
 {
-	return (struct pipeline){ n, peers < PEERS_FEW ? n : PIPELINE_GROUP, 0 };
+	size_t group = peers < PEERS_FEW ? n : PIPELINE_GROUP;
+
+	return (struct pipeline){ .n = n, .group = group, .lag = n > group };
 }
 
 /** struct span - packets from @from to before @to; perhaps none */
@@ -59,9 +66,9 @@ struct span {
 /** pipeline_at() - those that are to take step @step, counted from 0, in this round */
 static inline struct span pipeline_at(const struct pipeline *p, unsigned step)
 {
-	size_t from = (p->round - step) * p->group, to = from + p->group;
+	size_t after = step * p->lag, from = (p->round - after) * p->group, to = from + p->group;
 
-	if (p->round < step || from >= p->n)
+	if (p->round < after || from >= p->n)
 		return (struct span){ 0, 0 };
 	return (struct span){ from, to < p->n ? to : p->n };
 }
@@ -69,8 +76,10 @@ static inline struct span pipeline_at(const struct pipeline *p, unsigned step)
 /** pipeline_next() - go on to the next round; false if all have taken the last step, @last */
 static inline bool pipeline_next(struct pipeline *p, unsigned last)
 {
+	size_t after = last * p->lag;
+
 	p->round++;
-	return p->round < last || (p->round - last) * p->group < p->n;
+	return p->round < after || (p->round - after) * p->group < p->n;
 }
 
 /**
