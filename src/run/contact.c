@@ -110,9 +110,11 @@ bool contact_hear(struct contact *contact, const struct transport_event *event)
 
 	if (!tried || !address_equal(&tried->remote, &event->endpoint.remote))
 		return false;
-	if (event->kind == TRANSPORT_REFUSED)
+	/* What comes of one attempt may be told by the attempt itself and by a message: in the same words. */
+	if (event->kind == TRANSPORT_REFUSED ||
+	    (event->kind == TRANSPORT_UNREACHABLE && event->why == ECONNREFUSED)) {
 		contact->trouble = CONTACT_REFUSED;
-	if (event->kind == TRANSPORT_UNREACHABLE) {
+	} else if (event->kind == TRANSPORT_UNREACHABLE) {
 		contact->trouble = CONTACT_UNREACHABLE;
 		contact->why = event->why;
 	}

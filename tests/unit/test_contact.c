@@ -186,6 +186,10 @@ static void troubles_are_told_apart(void **state)
 	assert_true(contact_hear(&contact, &refused));
 	assert_false(contact_hear(&contact, &refused));
 	assert_true(words_have("refused by 192.0.2.1:4501"));
+	/* As a firewall of this machine says it. */
+	no_way.why = ECONNREFUSED;
+	assert_false(contact_hear(&contact, &no_way));
+	no_way.why = ENETUNREACH;
 	assert_true(contact_hear(&contact, &no_way));
 	assert_true(
 		words_have("no route to 192.0.2.1:4501 (Network is unreachable): is this machine"));
