@@ -118,6 +118,37 @@ static void forget_route(struct stewardship *s, const struct prefix *network)
 	}
 }
 
+/* By which machine this one gets at everything else; none where there is no such machine. */
+static struct address find_gateway(int rtnl, bool ipv4)
+{
+	/* Not in use by anybody (RFC 6890, RFC 9637). */
+	static const struct address far_ipv6 = { { 0x3f, 0xff, 0x0d, 0x76, [15] = 1 } };
+	const struct address far =
+		ipv4 ? address_from_ipv4((uint8_t[4]){ 192, 0, 0, 109 }) : far_ipv6;
+	struct route_answer answer;
+
+	if (rtnl_lookup(rtnl, &far, PLAN_SOCKET_MARK, &answer) != 0)
+		return (struct address){ { 0 } };
+	return answer.gateway;
+}
+
+/* Adds a route, but none that takes the gateway into the tunnel: this host would be cut off from everything. */
+static int add_peer_route(struct stewardship *s, const struct step_route *route)
+{
+	const char *interface = s->limits->interface;
+	int rtnl = s->arrangement.rtnl, error;
+	const struct address gateway = find_gateway(rtnl, address_is_ipv4(&route->network.address));
+	struct route_answer way = { .mtu = 0 };
+
+	error = rtnl_route(rtnl, true, interface, route);
+	if (error || address_is_none(&gateway) || !prefix_contains(&route->network, &gateway) ||
+	    rtnl_lookup(rtnl, &gateway, PLAN_SOCKET_MARK, &way) != 0 ||
+	    strcmp(way.interface, interface) != 0)
+		return error;
+	rtnl_route(rtnl, false, interface, route);
+	return -ELOOP;
+}
+
 /* Routes of peers are not in the plan: there may be thousands, and all of them go with the device. */
 static const char *change_route(struct stewardship *s, const struct request *request, bool add,
 				struct reply *reply)
@@ -133,7 +164,8 @@ static const char *change_route(struct stewardship *s, const struct request *req
 		reply->error = -ENOMEM;
 		return NULL;
 	}
-	reply->error = rtnl_route(s->arrangement.rtnl, add, s->limits->interface, &route);
+	reply->error = add ? add_peer_route(s, &route)
+			   : rtnl_route(s->arrangement.rtnl, false, s->limits->interface, &route);
 	if (!add || reply->error)
 		forget_route(s, &route.network);
 	return NULL;

@@ -51,6 +51,7 @@ static int add_routes(struct network *network, const struct keyring_entry *entry
 			 "networks has %s, to which there can be no route: %s", shown_prefix(route),
 			 error == -EPERM    ? "that is too much of the Internet"
 			 : error == -EEXIST ? "this host has another already"
+			 : error == -ELOOP  ? "this host's own gateway is in it"
 					    : strerror(-error));
 		return error;
 	}

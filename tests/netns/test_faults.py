@@ -343,6 +343,27 @@ def test_routes_of_the_interface_that_somebody_flushes(world, role):
     host.assert_as_before(before)
 
 
+@pytest.mark.parametrize("networks, refused", [
+    ("203.0.113.1/32", True), ("203.0.113.0/25", True), ("2001:db8:2::/65", True),
+    ("203.0.0.0/16", False), ("203.0.113.128/25", False)])
+def test_networks_that_would_cut_the_server_off(world, networks, refused):
+    """One slip in a key file, and nobody could come and mend it."""
+    key = world.new_key("office", *KEY)
+    with open(key, "a") as file:
+        file.write(f"networks = 192.168.7.0/24, {networks}\n")
+    before = world.server.snapshot()
+    server = world.server.start("minivpn", "server", key)
+    if refused:
+        assert server.wait() == 1
+        assert f"networks has {networks}, to which there can be no route: this host's own gateway is in it" in server.output()
+    else:
+        server.wait_for_output("up: minivpn0")
+    for address in ("203.0.113.1", "2001:db8:2::1"):
+        assert world.server.ping(address).received == 3
+    server.stop()
+    world.server.assert_as_before(before)
+
+
 def test_a_firewall_that_somebody_flushes(world):
     world.start_server()
     world.start_client()
