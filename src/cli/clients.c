@@ -76,7 +76,7 @@ static int read_wishes(int argc, char *argv[], const char *usage, bool with_name
 	}
 	if (argc - optind > (with_name ? 1 : 0)) {
 		say("found '%s', expected no more than %s", argv[optind + (with_name ? 1 : 0)],
-		    with_name ? "one NAME" : "options");
+		    with_name ? "one NAME" : "options beginning with '-'");
 		return EXIT_USAGE;
 	}
 	if (with_name && argc == optind) {

@@ -32,13 +32,41 @@ static const struct command {
 	{ "rotate", command_rotate, "rotate NAME", "give a client a new key" },
 	{ "reload", command_reload, "reload", "take up key files that came, changed or went" },
 	{ "version", command_version, "version", "version, libraries, AEAD back-ends" },
-	{ "help", command_help, "help", "this text" },
+	{ "help", command_help, "help [COMMAND]", "this text, or that of a command" },
 };
+
+static const struct command *command_named(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int say_unknown(const char *name)
+{
+	say("'%s' is no command, expected server, client or another that minivpn help lists", name);
+	return EXIT_USAGE;
+}
+
+static int help_of(char *name)
+{
+	const struct command *command = command_named(name);
+	char help[] = "--help", *words[] = { name, help, NULL };
+
+	if (!command)
+		return say_unknown(name);
+	if (command->run == command_version || command->run == command_help) {
+		printf("usage: minivpn %s\n", command->usage);
+		return EXIT_SUCCESS;
+	}
+	return command->run(2, words);
+}
 
 static int command_help(int argc, char *argv[])
 {
-	(void)argc;
-	(void)argv;
+	if (argc > 1)
+		return help_of(argv[1]);
 	fputs("usage: minivpn COMMAND [...]\n\n", stdout);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		printf("  %-33s %s\n", commands[i].usage, commands[i].help);
@@ -76,6 +104,7 @@ static int conclude(int status)
 int main(int argc, char *argv[])
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	const struct command *command;
 
 	if (!fill_standard_descriptors()) {
 		say("/dev/null cannot be opened: %s", strerror(errno));
@@ -85,15 +114,11 @@ int main(int argc, char *argv[])
 		name = "version";
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
 		name = "help";
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		if (strcmp(name, commands[i].name) == 0)
-			return conclude(commands[i].run(argc - 1, argv + 1));
+	command = command_named(name);
+	if (command)
+		return conclude(command->run(argc - 1, argv + 1));
 	if (*name)
-		say("'%s' is no command, expected server, client or another that minivpn help "
-		    "lists",
-		    name);
-	else
-		say("a command is missing, expected server, client or another that minivpn help "
-		    "lists");
+		return say_unknown(name);
+	say("a command is missing, expected server, client or another that minivpn help lists");
 	return EXIT_USAGE;
 }

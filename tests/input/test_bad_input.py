@@ -125,10 +125,18 @@ def test_values(machine, key, role, option, value):
     (["status", "--jsno"], "--jsno: no such option"),
     (["status", "a b"], "found 'a b', expected the name of"),
     (["down", "a", "b"], "found 'b', expected no more than one NAME"),
+    (["help", "sever"], "'sever' is no command, expected server, client"),
     (["version", "x"], "nothing behind it"),
 ])
 def test_command_lines(machine, command, says):
     assert says in refused(machine, *command)
+
+
+@pytest.mark.parametrize("command", ["server", "client", "status", "down", "keylog", "invite", "list", "remove", "rotate",
+                                     "reload"])
+def test_help_of_a_command_is_had_both_ways(machine, command):
+    said = [machine.run(MINIVPN, *words).stdout for words in (("help", command), (command, "--help"))]
+    assert said[0] == said[1] and said[0].startswith(f"usage: minivpn {command}")
 
 
 @pytest.mark.parametrize("option, says", [
