@@ -469,12 +469,12 @@ static void run_loop(struct network *network)
 	while (!network->stopping && !network->failed) {
 		int n = loop_wait(&network->loop, next_deadline(network), events);
 
-		for (int i = 0; i < n; i++) {
-			if (events[i].kind == LOOP_SIGNAL)
-				network->stopping = true;
-			else if (events[i].kind == LOOP_READY)
+		/* First: who stops all of us at once ends the others as well, which is no trouble then. */
+		for (int i = 0; i < n; i++)
+			network->stopping |= events[i].kind == LOOP_SIGNAL;
+		for (int i = 0; i < n && !network->stopping; i++)
+			if (events[i].kind == LOOP_READY)
 				take_ready(network, &events[i]);
-		}
 		serve(network);
 		news_act(network, clock_now());
 	}

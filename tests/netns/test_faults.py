@@ -146,6 +146,18 @@ def test_whoever_is_stopped_at_its_end_and_goes_on_ends_as_usual(world):
     world.server.assert_as_before(before)
 
 
+def test_sigterm_to_all_of_them_at_once_is_an_ordinary_end(world):
+    """As from timeout(1), or from a service manager that stops a whole session."""
+    world.start_server()
+    before = world.client.snapshot()
+    for _ in range(12):
+        client = world.start_client()
+        os.killpg(client.pid, signal.SIGTERM)
+        assert client.wait() == 0
+        assert "gone" not in client.output() and "stopped" in client.output()
+    world.client.assert_as_before(before)
+
+
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_ctrl_c_in_the_middle_of_the_start(world, role):
     """A terminal sends it to all of them at once."""
