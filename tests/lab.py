@@ -308,12 +308,11 @@ class Host:
         self._rules = 0     # tables made so far by lose() and its like
         _checked("ip", "netns", "add", self.namespace)
         self._keeper = self._start_keeper()
+        self.sysctl("net.ipv6.conf.all.accept_dad", 0)
+        self.sysctl("net.ipv6.conf.default.accept_dad", 0)
 
     def _start_keeper(self):
-        """A process that does nothing but hold the mount namespace with /run and /etc.
-
-        What every host needs at its start is done by its shell, which has to run for nothing else.
-        """
+        """A process that does nothing but hold the mount namespace with /run and /etc."""
         store = self.lab.folder / self.name
         changed, work = store / "etc", store / "work"
         changed.mkdir(parents=True)
@@ -325,7 +324,6 @@ class Host:
             f"mount -t overlay -o lowerdir=/etc,upperdir={changed},workdir={work} overlay /etc\n"
             "rm -rf /etc/minivpn\n"     # seen from here only
             "mount -t tmpfs -o mode=755 tmpfs /run\n"
-            "for which in all default; do echo 0 >/proc/sys/net/ipv6/conf/$which/accept_dad; done\n"
             "ip link set lo up\n"
             "echo ready\n"
             "exec sleep infinity\n")
@@ -395,10 +393,10 @@ class Host:
 
     def address(self, device, *addresses):
         """Add addresses ("192.0.2.1/24", "2001:db8::1/64"), usable at once, and set it up."""
-        nodad = {one: "nodad" if ":" in one else "" for one in addresses}
-        self.run("ip", "-batch", "-", input="".join(
-            [f"address add {one} dev {device} {nodad[one]}\n" for one in addresses] +
-            [f"link set dev {device} up\n"]))
+        for one in addresses:
+            nodad = ["nodad"] if ":" in one else []
+            self.ip("address", "add", one, "dev", device, *nodad)
+        self.ip("link", "set", "dev", device, "up")
 
     def readdress(self, device, *addresses):
         """Take all addresses from a device and give it others: the machine has moved."""
@@ -414,10 +412,9 @@ class Host:
 
     def sysctl(self, name, value=None):
         """Read a sysctl, or set it.  Returns its value as a string."""
-        if value is None:
-            return self.run("sysctl", "-n", name).stdout.strip()
-        self.run("sysctl", "-q", "-w", f"{name}={value}")
-        return str(value)
+        if value is not None:
+            self.run("sysctl", "-q", "-w", f"{name}={value}")
+        return self.run("sysctl", "-n", name).stdout.strip()
 
     def nft(self, script):
         """Feed a script to nft; all of it takes effect, or nothing."""
