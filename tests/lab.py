@@ -484,22 +484,26 @@ class Host:
 
     # -- asking --------------------------------------------------------------------------------
 
-    def ping(self, address, count=3, size=None, unfragmented=False, interval=0.05, timeout=1.0):
-        """Send pings; returns Pings.  No answer is a result, not an error.
+    def ping(self, address, count=3, size=None, unfragmented=False, timeout=2.0):
+        """Send pings, one after the other; returns Pings.  No answer is a result, not an error.
 
         size:         bytes of ICMP payload
         unfragmented: forbid fragments (DF), also to this host's own kernel
-        timeout:      seconds to wait for the last answer
+        timeout:      seconds to wait for each answer
         """
-        words = ["-n", "-c", count, "-i", interval, "-W", timeout]
+        # One program for each: after a first answer ping waits for the others no longer than for two of
+        # the slowest, or between two, whatever its -W is.
+        words = ["-n", "-c", 1, "-W", timeout]
         words += ["-s", size] if size is not None else []
         words += ["-M", "do"] if unfragmented else []
-        done = self.run("ping", *words, address, check=False,
-                        timeout=count * (interval + timeout) + 10)
-        totals = re.search(r"(\d+) packets transmitted, (\d+) received", done.stdout)
-        sent, received = (int(n) for n in totals.groups()) if totals else (0, 0)
-        times = [float(t) for t in re.findall(r"time=([\d.]+) ms", done.stdout)]
-        return Pings(sent, received, times, done.stdout + done.stderr)
+        output = ""
+        for _ in range(count):
+            done = self.run("ping", *words, address, check=False, timeout=timeout + 10)
+            output += done.stdout + done.stderr
+        totals = re.findall(r"(\d+) packets transmitted, (\d+) received", output)
+        sent, received = (sum(int(one[part]) for one in totals) for part in (0, 1))
+        times = [float(t) for t in re.findall(r"time=([\d.]+) ms", output)]
+        return Pings(sent, received, times, output)
 
     def capture(self, device, expression=""):
         """A Capture of what passes a device, narrowed by a tcpdump expression."""
