@@ -19,16 +19,12 @@ static bool is_live(const struct peer *peer, struct instant now)
 	       instant_since(now, peer->heard) < ELSEWHERE_SILENCE;
 }
 
-void elsewhere_packet(struct session *session, bool newest, const struct endpoint *from,
-		      struct instant now)
+/* Apart from the question, which every packet asks: the message is some hundred bytes to clear. */
+static void tell_elsewhere(struct session *session, const struct endpoint *from, struct instant now)
 {
 	struct peer *peer = session->peer;
 	struct in_band message = { .has_close = true, .close = CLOSE_KEY_ELSEWHERE };
 
-	if (peer->engine->config.role != ROLE_SERVER || session->state != SESSION_OLD || !newest ||
-	    instant_since(now, session->replaced) < ELSEWHERE_AFTER || !is_live(peer, now) ||
-	    endpoint_same_remote(from, &peer->endpoint))
-		return;
 	peer->elsewhere_until = instant_after(now, ELSEWHERE_LIFETIME);
 	peer_event(peer, (struct engine_event){ .kind = EVENT_KEY_ELSEWHERE,
 						.endpoint = &peer->endpoint,
@@ -36,6 +32,18 @@ void elsewhere_packet(struct session *session, bool newest, const struct endpoin
 	if (session_may_send(session, now))
 		in_band_send_in(session, &message, 0, from);
 	session_erase(session);
+}
+
+void elsewhere_packet(struct session *session, bool newest, const struct endpoint *from,
+		      struct instant now)
+{
+	struct peer *peer = session->peer;
+
+	if (peer->engine->config.role != ROLE_SERVER || session->state != SESSION_OLD || !newest ||
+	    instant_since(now, session->replaced) < ELSEWHERE_AFTER || !is_live(peer, now) ||
+	    endpoint_same_remote(from, &peer->endpoint))
+		return;
+	tell_elsewhere(session, from, now);
 }
 
 bool elsewhere_refuses(struct peer *peer, const struct endpoint *from, struct instant now)
