@@ -20,21 +20,41 @@
 
 #include <errno.h>
 
+/**
+ * struct growing - the run that packets are added to
+ * @run:  NULL before the first
+ * @to:   where it goes: the endpoint that its packets were given
+ * @left: how many more it may take; 0 behind a shorter one, which is the last of a segmented send
+ */
+struct growing {
+	struct run *run;
+	const struct endpoint *to;
+	size_t left;
+};
+
 /* Do not let the kernel merge what differs: one destination, one TOS, no gap, sizes as a segmented
  * send wants them. */
-static bool run_takes(const struct run *run, const struct endpoint *run_to,
-		      const struct outbound *packet)
+static bool run_takes(const struct growing *growing, const struct outbound *packet)
 {
-	return packet->to == run_to && packet->tos == run->tos &&
+	const struct run *run = growing->run;
+
+	return growing->left > 0 && packet->to == growing->to && packet->tos == run->tos &&
 	       packet->record == run->bytes + run->total_bytes &&
 	       packet->record_bytes <= run->datagram_bytes &&
-	       run->total_bytes % run->datagram_bytes == 0 && run_count(run) < RUN_DATAGRAMS_MAX &&
 	       run->total_bytes + packet->record_bytes <= RUN_BYTES_MAX;
 }
 
-static struct run run_begin(const struct outbound *packet)
+static void run_add(struct growing *growing, const struct outbound *packet)
 {
-	return (struct run){
+	struct run *run = growing->run;
+
+	run->total_bytes += packet->record_bytes;
+	growing->left = packet->record_bytes == run->datagram_bytes ? growing->left - 1 : 0;
+}
+
+static void run_begin(struct growing *growing, struct run *run, const struct outbound *packet)
+{
+	*run = (struct run){
 		.bytes = packet->record,
 		.total_bytes = packet->record_bytes,
 		.datagram_bytes = packet->record_bytes,
@@ -42,12 +62,13 @@ static struct run run_begin(const struct outbound *packet)
 		.tos = packet->tos,
 		.dont_fragment = true,
 	};
+	*growing = (struct growing){ run, packet->to, RUN_DATAGRAMS_MAX - 1 };
 }
 
 static void send_records(struct worker *worker)
 {
 	struct outgoing *out = &worker->outgoing;
-	const struct endpoint *to = NULL; /* of the last run */
+	struct growing growing = { 0 };
 	size_t runs = 0;
 
 	for (size_t i = 0; i < out->count; i++) {
@@ -55,16 +76,15 @@ static void send_records(struct worker *worker)
 
 		if (packet->verdict != VERDICT_PASS)
 			continue;
-		if (runs > 0 && run_takes(&out->run[runs - 1], to, packet)) {
-			out->run[runs - 1].total_bytes += packet->record_bytes;
+		if (run_takes(&growing, packet)) {
+			run_add(&growing, packet);
 			continue;
 		}
 		if (runs == OUTGOING_RUNS_MAX) {
 			worker_send(worker, out->run, runs);
 			runs = 0;
 		}
-		to = packet->to;
-		out->run[runs++] = run_begin(packet);
+		run_begin(&growing, &out->run[runs++], packet);
 	}
 	if (runs > 0)
 		worker_send(worker, out->run, runs);
