@@ -198,42 +198,34 @@ static size_t take_turn(struct worker *worker, unsigned number, struct instant n
 }
 
 /* Flows that send little go first and leave at once: what they wait for is the end of a round, not that
- * of what others have sent. */
-static size_t take_sparse(struct worker *worker, struct instant now)
-{
-	const struct outgoing *out = &worker->outgoing;
-	size_t packets = 0;
-
-	for (unsigned i = 0; i < worker->tun.queues; i++)
-		if (worker->tun_ready & 1u << i && !out->turn[i].is_bulk)
-			packets += take_turn(worker, i, now);
-	flush(worker, now);
-	return packets;
-}
-
-/* As long as there is time, but one turn in any case: those with little may together be many. */
-static size_t take_bulk(struct worker *worker, struct instant now)
+ * of what others have sent.  Where packets come one by one, the first is sent before the device is asked
+ * for a second: whoever waits for it need not wait for that. */
+size_t outgoing_sparse(struct worker *worker, struct instant now)
 {
 	struct outgoing *out = &worker->outgoing;
 	size_t packets = 0;
 
-	while (worker->tun_ready && (packets == 0 || worker->load < SERVE_BYTES)) {
+	out->one_by_one = out->packets <= 1;
+	for (unsigned i = 0; i < worker->tun.queues; i++)
+		if (worker->tun_ready & 1u << i && !out->turn[i].is_bulk)
+			packets += take_turn(worker, i, now);
+	flush(worker, now);
+	out->packets = packets;
+	return packets;
+}
+
+size_t outgoing_bulk(struct worker *worker, struct instant now)
+{
+	struct outgoing *out = &worker->outgoing;
+	int until = worker->load + SERVE_BYTES;
+	size_t packets = 0;
+
+	while (worker->tun_ready && worker->load < until) {
 		if (worker->tun_ready & 1u << out->next)
 			packets += take_turn(worker, out->next, now);
 		out->next = (out->next + 1) % worker->tun.queues;
 	}
 	flush(worker, now);
-	return packets;
-}
-
-/* Where packets come one by one, the first is sent before the device is asked for a second: whoever
- * waits for it need not wait for that. */
-size_t outgoing_pump(struct worker *worker, struct instant now)
-{
-	struct outgoing *out = &worker->outgoing;
-	size_t packets = take_sparse(worker, now);
-
-	packets += take_bulk(worker, now);
-	out->one_by_one = packets <= 1;
+	out->packets += packets;
 	return packets;
 }

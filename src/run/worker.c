@@ -220,6 +220,7 @@ static void take_events(struct worker *worker, struct instant now)
 	}
 }
 
+/* What has much to send comes last: what has come in need not wait until that is sealed and sent. */
 static size_t serve_round(struct worker *worker, struct instant now)
 {
 	size_t moved = 0;
@@ -229,9 +230,11 @@ static size_t serve_round(struct worker *worker, struct instant now)
 	if (worker->engine && instant_reached(now, engine_deadline(worker->engine)))
 		engine_tick(worker->engine, now);
 	if (worker->tun_ready)
-		moved += outgoing_pump(worker, now);
+		moved += outgoing_sparse(worker, now);
 	if (worker->transport_ready)
 		moved += incoming_pump(worker, now);
+	if (worker->tun_ready)
+		moved += outgoing_bulk(worker, now);
 	if (worker->crew && worker->engine)
 		engine_guide(worker->engine);
 	return moved;

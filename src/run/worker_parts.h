@@ -47,7 +47,8 @@ struct turn {
  * @used:   bytes of @room in use
  * @packet: the packets in @room, @count of them
  * @shown:  for --debug: what they were before they were sealed
- * @one_by_one: the device had no more than one when it was last asked
+ * @packets of the device in this round,
+ * @one_by_one: and no more than one in the last
  * @turn:   of each queue of the device
  * @next:   the queue whose turn is next, among those with much
  */
@@ -59,6 +60,7 @@ struct outgoing {
 	size_t count;
 	struct inner shown[OUTGOING_PACKETS_MAX];
 	struct run run[OUTGOING_RUNS_MAX];
+	size_t packets;
 	bool one_by_one;
 	struct turn turn[TUN_QUEUES_MAX];
 	unsigned next;
@@ -110,10 +112,13 @@ struct worker {
 };
 
 /**
- * outgoing_pump() - take packets out of the queues that are ready, and send them
+ * outgoing_sparse() - take packets out of those queues that are ready and had little, and send them
  * Return: how many packets or super-packets were read
  */
-size_t outgoing_pump(struct worker *worker, struct instant now);
+size_t outgoing_sparse(struct worker *worker, struct instant now);
+
+/** outgoing_bulk() - the same of what is still ready then, SERVE_BYTES at the most */
+size_t outgoing_bulk(struct worker *worker, struct instant now);
 
 /**
  * incoming_pump() - take datagrams in and write what is in them to the tun device

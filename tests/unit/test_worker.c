@@ -43,6 +43,8 @@ static struct side client, server;
 /* A kernel that says it takes super-packets and then does not (ld --wrap). */
 static bool refuses_super_packets;
 static unsigned super_packets, packets;
+static uint64_t
+	sent_when_written; /* by the client's worker, when a packet for its device came by */
 
 int __real_tun_write(const struct tun *tun, const struct iovec *pieces, unsigned count);
 int __wrap_tun_write(const struct tun *tun, const struct iovec *pieces, unsigned count);
@@ -59,12 +61,21 @@ int __wrap_tun_write(const struct tun *tun, const struct iovec *pieces, unsigned
 	return __real_tun_write(tun, pieces, count);
 }
 
+static uint64_t packets_sent(const struct side *side)
+{
+	struct peer_snapshot snapshot;
+
+	engine_snapshot(worker_engine(side->worker), side->peer, &snapshot);
+	return snapshot.packets_out;
+}
+
 void __real_tun_batch_add(struct tun_batch *batch, uint8_t *packet, size_t bytes);
 void __wrap_tun_batch_add(struct tun_batch *batch, uint8_t *packet, size_t bytes);
 
 void __wrap_tun_batch_add(struct tun_batch *batch, uint8_t *packet, size_t bytes)
 {
 	packets++;
+	sent_when_written = packets_sent(&client);
 	__real_tun_batch_add(batch, packet, bytes);
 }
 
@@ -380,6 +391,51 @@ static void a_packet_of_another_flow_passes_many(void **state)
 	close(to_others);
 }
 
+/* Send something back to whoever sent the first datagram that is waiting. */
+static void answer(int fd)
+{
+	struct sockaddr_in from;
+	socklen_t bytes = sizeof(from);
+	char byte;
+
+	assert_int_equal(recvfrom(fd, &byte, 1, 0, (struct sockaddr *)&from, &bytes), 1);
+	assert_int_equal(sendto(fd, &byte, 1, 0, (struct sockaddr *)&from, bytes), 1);
+}
+
+static void send_many(int fd)
+{
+	static const uint8_t payload[1300];
+
+	for (int i = 0; i < 300; i++)
+		assert_int_equal(send(fd, payload, sizeof(payload), 0), sizeof(payload));
+}
+
+static void what_came_in_waits_for_nothing_that_goes_out(void **state)
+{
+	int to = socket_in(&server, AF_INET, SOCK_DGRAM), many;
+	uint64_t before;
+
+	(void)state;
+	bind_when_possible(to, "10.9.0.1", 2000);
+	many = connected(&client, "10.9.0.1", 2000);
+	assert_int_equal(send(many, "", 1, 0), 1);
+	assert_true(serve_until(to, POLLIN));
+
+	send_many(many);
+	serve(&client); /* and knows by now that there is much */
+	assert_true(packets_sent(&client) > 100);
+	send_many(many);
+	answer(to);
+	serve(&server);
+	before = packets_sent(&client);
+	serve(&client);
+	assert_true(packets_sent(&client) > before + 100);
+	assert_true(sent_when_written <
+		    before + 10); /* the kernel sends one of its own now and then */
+	close(many);
+	close(to);
+}
+
 static uint8_t pattern(size_t position)
 {
 	return (uint8_t)(position * 2654435761u >> 13);
@@ -510,6 +566,8 @@ int main(void)
 						close_both),
 		cmocka_unit_test_setup_teardown(a_packet_of_another_flow_passes_many, open_both,
 						close_both),
+		cmocka_unit_test_setup_teardown(what_came_in_waits_for_nothing_that_goes_out,
+						open_both, close_both),
 		cmocka_unit_test_setup_teardown(packets_are_joined, open_both, close_both),
 		cmocka_unit_test_setup_teardown(super_packets_that_are_refused_are_cut_again,
 						open_both, close_both),
