@@ -90,8 +90,10 @@ def test_trouble_that_passes_needs_nobody(world):
 
 
 def test_the_next_address_of_a_name_is_tried(world):
+    """The first is a black hole: no router says that there is nobody, which would end the wait for it."""
     with world.client.path("/etc/hosts").open("a") as hosts:
         hosts.write("2001:db8:2::77 vpn.example.org\n203.0.113.2 vpn.example.org\n")
+    world.router.ip("-6", "route", "add", "blackhole", "2001:db8:2::77")
     world.start_server()
     client = world.start_client(remote="vpn.example.org", up=False)
     # Five seconds an address; time for another round, should the machine be too busy in the first.
