@@ -203,6 +203,20 @@ class Process:
         self.stop(signal.SIGKILL)
 
 
+def assert_all_answered(pings):
+    """End a ping that goes on (Host.start): answers still come, and none is missing before the last.
+
+    How many are under way when it ends depends on how busy this computer is.
+    """
+    def answered():
+        return [int(number) for number in re.findall(r"icmp_seq=(\d+) .*time=", pings.output())]
+
+    so_far = len(answered())
+    wait_for(lambda: len(answered()) > so_far + 1, what="answers to go on")
+    pings.stop(signal.SIGINT)
+    assert answered() == list(range(1, len(answered()) + 1)), "lost, overtaken or doubled"
+
+
 class Capture:
     """tcpdump on one device, as a context manager; afterwards the packets can be looked at.
 
