@@ -363,28 +363,43 @@ int rtnl_has_rule(int fd, const struct step_rule *rule, bool *ret_found)
 	return error;
 }
 
-/* Of routes there may be thousands that come and go, and none of them ours; but of those to large parts of
- * everything there are few. */
-static bool concerns(const struct nlmsghdr *message, uint32_t index)
+/* The kernel says of each change over whose socket it was asked for. */
+static uint32_t number_of(int fd)
+{
+	struct sockaddr_nl address = { .nl_pid = 0 };
+	socklen_t bytes = sizeof(address);
+
+	getsockname(fd, (struct sockaddr *)&address, &bytes);
+	return address.nl_pid;
+}
+
+static bool is_route_gone(const struct nlmsghdr *message, uint32_t own, uint32_t index)
 {
 	const struct nlattr *attribute[RTA_OIF + 1] = { NULL };
-	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
 
-	if (message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE)
-		return true;
-	if (route->rtm_dst_len < 8)
-		return true;
-	if (message->nlmsg_type == RTM_NEWROUTE)
+	if (message->nlmsg_type != RTM_DELROUTE || (own && message->nlmsg_pid == own))
 		return false;
 	collect(message, sizeof(struct rtmsg), RTA_OIF, attribute);
 	return attribute[RTA_OIF] && mnl_attr_get_u32(attribute[RTA_OIF]) == index;
 }
 
-bool rtnl_watch_read(int fd, const char *interface)
+/* Of routes there may be thousands that come and go, and none of them ours; but of those to large parts of
+ * everything there are few. */
+static bool concerns(const struct nlmsghdr *message)
+{
+	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+
+	if (message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE)
+		return true;
+	return route->rtm_dst_len < 8;
+}
+
+bool rtnl_watch_read(int fd, int own, const char *interface, bool *ret_route_gone)
 {
 	_Alignas(struct nlmsghdr) char room[ANSWER_BYTES];
+	const uint32_t number = number_of(own);
 	uint32_t index = 0;
-	bool any = false;
+	bool any = false, gone = false;
 	ssize_t n;
 
 	index_of(interface, &index);
@@ -392,11 +407,14 @@ bool rtnl_watch_read(int fd, const char *interface)
 		const struct nlmsghdr *message = (const void *)room;
 		int left = (int)n;
 
-		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
-			any |= concerns(message, index);
+		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+			any |= concerns(message);
+			gone |= is_route_gone(message, number, index);
+		}
 	}
 	/* Otherwise there was so much that some of it was lost. */
-	return any || errno != EAGAIN;
+	*ret_route_gone = gone || errno != EAGAIN;
+	return any || *ret_route_gone;
 }
 
 static int clear_one_rule(int fd, uint8_t family, bool *ret_found)

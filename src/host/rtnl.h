@@ -17,11 +17,13 @@ int rtnl_watch(int *ret_fd);
 
 /**
  * rtnl_watch_read() - read all that a socket of rtnl_watch() has heard
+ * @own:            a socket of rtnl_open(): routes into @interface that went by it are no news
+ * @ret_route_gone: may a route into @interface have gone by somebody else's hand?
  *
  * Return: may any of it concern an instance: an address, an interface, a policy rule, a route to a
  * large part of everything, or one into @interface that has gone?
  */
-bool rtnl_watch_read(int fd, const char *interface);
+bool rtnl_watch_read(int fd, int own, const char *interface, bool *ret_route_gone);
 
 /**
  * rtnl_link_up() - set MTU and queue length, and bring the interface up, silent by itself

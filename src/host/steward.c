@@ -312,14 +312,18 @@ static void refresh(struct stewardship *s)
 			    strerror(-error));
 }
 
-static void restore_routes(const struct stewardship *s)
+/* Return: how many were not there. */
+static int restore_routes(const struct stewardship *s)
 {
 	struct step_route route = { .table = STEP_TABLE_MAIN };
+	int restored = 0;
 
 	for (size_t i = 0; i < s->route_count; i++) {
 		route.network = s->routes[i];
-		rtnl_route(s->arrangement.rtnl, true, s->limits->interface, &route);
+		restored +=
+			rtnl_route(s->arrangement.rtnl, true, s->limits->interface, &route) == 0;
 	}
+	return restored;
 }
 
 static struct instant boot_clock(void)
@@ -330,13 +334,14 @@ static struct instant boot_clock(void)
 	return (struct instant){ t.tv_sec * NS_PER_S + t.tv_nsec };
 }
 
-static void restore(struct stewardship *s)
+/* There may be thousands of peers' routes: they are gone through when one may be missing. */
+static void restore(struct stewardship *s, bool route_gone)
 {
 	struct instant now = boot_clock();
 	int restored = arrange_restore(&s->arrangement);
 
-	if (restored > 0)
-		restore_routes(s);
+	if (restored > 0 || (restored == 0 && route_gone))
+		restored += restore_routes(s);
 	if (restored > 0)
 		log_rated(&s->taken_away, now, LOG_WARNING,
 			  "host: somebody has taken away what leads into %s (addresses, routes or "
@@ -386,10 +391,13 @@ static enum outcome live(struct stewardship *s, int lifeline, int changes)
 			return OUTCOME_END;
 		}
 		if (waiting[2].revents) {
-			if (!rtnl_watch_read(changes, s->limits->interface))
+			bool route_gone;
+
+			if (!rtnl_watch_read(changes, s->arrangement.rtnl, s->limits->interface,
+					     &route_gone))
 				continue;
 			refresh(s);
-			restore(s);
+			restore(s, route_gone);
 			if (s->phase == PHASE_ARRANGED)
 				bypass_look(&s->bypass, s->arrangement.rtnl, &s->arrangement.plan);
 		}

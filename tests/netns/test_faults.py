@@ -333,6 +333,21 @@ def test_networks_behind_clients_survive_a_server_s_interface_set_down(world):
     world.server.assert_as_before(before)
 
 
+@pytest.mark.parametrize("network", ["192.168.7.0/24", "fd07::/64"])
+def test_one_network_behind_a_client_that_somebody_deletes(world, network):
+    key = world.new_key("office", *KEY)
+    with open(key, "a") as file:
+        file.write("networks = 192.168.7.0/24, fd07::/64\n")
+    before = world.server.snapshot()
+    server = world.start_server(key=key)
+    during = world.server.snapshot()["routes"]
+    world.server.ip("route", "del", network, "dev", "minivpn0")
+    server.wait_for_output("is put back")
+    wait_for(lambda: world.server.snapshot()["routes"] == during, 5, "all to be as it was")
+    assert server.stop() == 0
+    world.server.assert_as_before(before)
+
+
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_routes_of_the_interface_that_somebody_flushes(world, role):
     """All that are in the main table: to the tunnel's own network, which the kernel made, and to those behind."""
