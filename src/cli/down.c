@@ -34,25 +34,17 @@ static void say_names(const struct instances *running)
 	say("several tunnels run, expected the name of one:%s", text);
 }
 
-static bool asks_for_help(int argc, char *argv[])
-{
-	return argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-}
+static const char usage[] =
+	"usage: minivpn down [NAME]\n"
+	"Stops the tunnel whose interface is NAME, or the only one that runs, and waits\n"
+	"until routes, rules and firewall are as they were.\n";
 
 int command_down(int argc, char *argv[])
 {
 	struct instances meant;
 	json_t *reply;
-	int r;
+	int r = instances_read(argc, argv, usage, &meant);
 
-	if (asks_for_help(argc, argv)) {
-		puts("usage: minivpn down [NAME]\n"
-		     "Stops the tunnel whose interface is NAME, or the only one that runs, and "
-		     "waits\n"
-		     "until routes, rules and firewall are as they were.");
-		return EXIT_SUCCESS;
-	}
-	r = instances_meant(argc - 1, argv + 1, &meant);
 	if (r >= 0)
 		return r;
 	if (meant.count > 1) {

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,23 @@ int instances_meant(int count, char *names[], struct instances *ret_instances)
 		return -1;
 	say("no tunnel runs here");
 	return EXIT_FAILURE;
+}
+
+int instances_read(int argc, char *argv[], const char *usage, struct instances *ret_instances)
+{
+	static const struct option flags[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+	int flag;
+
+	opterr = 0;
+	while ((flag = getopt_long(argc, argv, "h", flags, NULL)) != -1) {
+		if (flag == 'h') {
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		}
+		say("%s: no such option (minivpn %s --help)", argv[optind - 1], argv[0]);
+		return EXIT_USAGE;
+	}
+	return instances_meant(argc - optind, argv + optind, ret_instances);
 }
 
 /* One that starts has no socket yet, one that stops has none any more, or hangs up. */

@@ -27,6 +27,14 @@ void instances_running(struct instances *ret_instances);
 int instances_meant(int count, char *names[], struct instances *ret_instances);
 
 /**
+ * instances_read() - those that the command line of a command means that has no option but --help
+ * @usage: what --help says
+ *
+ * Return: as instances_meant()
+ */
+int instances_read(int argc, char *argv[], const char *usage, struct instances *ret_instances);
+
+/**
  * instance_ask() - ask the tunnel of that name (run/control.h)
  * @request:   a word
  * @passed:    a descriptor to go with the request, or -1

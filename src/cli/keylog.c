@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 
 static const char *text_of(const json_t *object, const char *member)
@@ -43,22 +42,19 @@ static int print_tunnel(const char *name)
 	return 0;
 }
 
+static const char usage[] =
+	"usage: minivpn keylog [NAME]\n"
+	"Prints the keys of all sessions as lines of Wireshark's table of ESP SAs (esp_sa).\n"
+	"Whoever has them can read what these sessions carry. The tunnel's log says that\n"
+	"they were asked for.\n";
+
 int command_keylog(int argc, char *argv[])
 {
 	struct instances meant;
 	int r;
 
-	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		puts("usage: minivpn keylog [NAME]\n"
-		     "Prints the keys of all sessions as lines of Wireshark's table of ESP SAs "
-		     "(esp_sa).\n"
-		     "Whoever has them can read what these sessions carry. The tunnel's log says "
-		     "that\n"
-		     "they were asked for.");
-		return EXIT_SUCCESS;
-	}
 	prctl(PR_SET_DUMPABLE, 0); /* no core dump, no debugger */
-	r = instances_meant(argc - 1, argv + 1, &meant);
+	r = instances_read(argc, argv, usage, &meant);
 	if (r >= 0)
 		return r;
 	for (unsigned i = 0; i < meant.count && r <= 0; i++)

@@ -125,6 +125,9 @@ def test_values(machine, key, role, option, value):
     (["status", "--jsno"], "--jsno: no such option"),
     (["status", "a b"], "found 'a b', expected the name of"),
     (["down", "a", "b"], "found 'b', expected no more than one NAME"),
+    (["down", "--now"], "--now: no such option (minivpn down --help)"),
+    (["keylog", "-x"], "-x: no such option (minivpn keylog --help)"),
+    (["down", "--", "a", "b"], "found 'b', expected no more than one NAME"),
     (["help", "sever"], "'sever' is no command, expected server, client"),
     (["version", "x"], "nothing behind it"),
 ])

@@ -191,7 +191,7 @@ def test_the_right_one_of_two(hosts, tmp_path):
     assert which.returncode == 2 and "expected the name of one: vpn7 vpn8" in which.stderr
     missing = server.run(MINIVPN, "down", "vpn9", check=False)
     assert missing.returncode == 1 and "vpn9: no tunnel of that name runs here" in missing.stderr
-    server.run(MINIVPN, "down", "vpn7")
+    server.run(MINIVPN, "down", "--", "vpn7")
     assert [tunnel["interface"] for tunnel in status(server)] == ["vpn8"]
     again = server.run(MINIVPN, "server", "-i", "vpn8", make_key(tmp_path, "x"), check=False)
     assert again.returncode == 1 and "vpn8 runs already" in again.stderr
