@@ -73,6 +73,7 @@ enum engine_event_kind {
 	EVENT_KEY_ELSEWHERE, /* server: a second machine, at @elsewhere, uses the key of the one at @endpoint */
 	EVENT_SOFTWARE, /* the other end's software: @text */
 	EVENT_INSIDE,   /* server: an Init came from @endpoint, which itself is behind @peer */
+	EVENT_KIND_COUNT
 };
 
 /** struct engine_event - something worth a log line or an action of the shell; see the kinds */

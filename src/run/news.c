@@ -184,12 +184,15 @@ void news_of_engine(void *owner, const struct engine_event *event)
 	case EVENT_INSIDE:
 		log_rated(&network->inside, clock_now(), LOG_WARNING,
 			  "tunnel: a client calls from %s, which is in the networks of %s: the "
-			  "answer goes into that tunnel and does not arrive; take the address out "
-			  "of 'networks = ...' in the key file",
+			  "answer goes into that tunnel, and arrives only if the client is at its "
+			  "other end; if not, take the address out of 'networks = ...' in the key "
+			  "file",
 			  shown_endpoint(event->endpoint), name_of(network, event->peer));
 		break;
 	case EVENT_SOFTWARE:
 		log_info("tunnel: %s runs %s", name_of(network, event->peer), event->text);
+		break;
+	case EVENT_KIND_COUNT:
 		break;
 	}
 }

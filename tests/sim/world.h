@@ -64,7 +64,7 @@ struct machine {
 	unsigned key;
 	struct peer *peer[MACHINES_MAX];
 	struct endpoint file[MACHINES_MAX];
-	unsigned long events[EVENT_SOFTWARE + 1];
+	unsigned long events[EVENT_KIND_COUNT];
 	unsigned long answered;
 	unsigned answers;
 	size_t answer_most;

@@ -20,7 +20,7 @@ struct end {
 	struct engine *engine;
 	struct peer *peer;
 	struct endpoint address;
-	unsigned events[EVENT_SOFTWARE + 1];
+	unsigned events[EVENT_KIND_COUNT];
 	struct payload configuration;
 	uint8_t delivered[2048];
 	size_t delivered_bytes;

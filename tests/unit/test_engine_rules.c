@@ -27,7 +27,7 @@ static struct instant now;
 static struct aead aead;
 static bool copy_dscp;
 static uint32_t search_ns;
-static unsigned events[EVENT_SOFTWARE + 1];
+static unsigned events[EVENT_KIND_COUNT];
 static struct engine_event last_event;
 static struct endpoint here, there, elsewhere; /* the engine, the puppet, neither */
 static const struct psk psk = { { 5, 4, 3 } };

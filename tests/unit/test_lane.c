@@ -34,7 +34,7 @@ struct end {
 		uint8_t room[ENVELOPE_HEAD_BYTES + DATAGRAM_MAX + ENVELOPE_TAIL_BYTES];
 	} told[REPORTS_MAX];
 	unsigned told_count;
-	unsigned events[EVENT_SOFTWARE + 1];
+	unsigned events[EVENT_KIND_COUNT];
 	unsigned delivered, passed[WORKERS];
 };
 
