@@ -351,6 +351,8 @@ static void look_at_foreign_firewalls(const struct household *household)
 
 	if (pid == 0) {
 		foreign_warn(household->limits.interface);
+		if (household->port)
+			foreign_warn_of_port(household->port);
 		_exit(0);
 	}
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)

@@ -13,6 +13,7 @@
 /**
  * struct household - what the keeper is to start
  * @limits:  for the steward; the instance is called as @limits.interface is (state.h)
+ * @port:    UDP port that others send to, for a look at other people's firewalls; 0 = none
  * @user:    whom the resolver becomes where it cannot be PLAN_RESOLVER_USER, see sandbox_enter()
  * @resolve: the resolver's whole life; @fd is SOCK_SEQPACKET, end of file ends it; NULL = none.
  *           It starts without rights
@@ -24,6 +25,7 @@
  */
 struct household {
 	struct limits limits;
+	uint16_t port;
 	const char *user;
 	int (*resolve)(void *context, int fd);
 	int (*network)(void *context, struct steward *steward, int resolver_fd);

@@ -199,7 +199,9 @@ int nft_read(int fd, const char *interface, struct nft_table *ret_table)
 }
 
 struct chain_listener {
-	void (*each)(void *context, const char *family, const char *table, const char *chain);
+	uint32_t hook;
+	void (*each)(void *context, const char *family, const char *table, const char *chain,
+		     bool drops);
 	void *context;
 };
 
@@ -224,15 +226,15 @@ static uint16_t family_number(const char *name)
 	return NFPROTO_UNSPEC;
 }
 
-static void tell_if_dropping(const struct nftnl_chain *c, const struct chain_listener *listener)
+static void tell_if_on_hook(const struct nftnl_chain *c, const struct chain_listener *listener)
 {
 	const char *family = family_name(nftnl_chain_get_u32(c, NFTNL_CHAIN_FAMILY));
 
 	if (family && nftnl_chain_is_set(c, NFTNL_CHAIN_HOOKNUM) &&
-	    nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM) == NF_INET_FORWARD &&
-	    nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY) == NF_DROP)
+	    nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM) == listener->hook)
 		listener->each(listener->context, family, nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE),
-			       nftnl_chain_get_str(c, NFTNL_CHAIN_NAME));
+			       nftnl_chain_get_str(c, NFTNL_CHAIN_NAME),
+			       nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY) == NF_DROP);
 }
 
 static int take_chain(const struct nlmsghdr *message, void *context)
@@ -240,23 +242,52 @@ static int take_chain(const struct nlmsghdr *message, void *context)
 	struct nftnl_chain *c = nftnl_chain_alloc();
 
 	if (c && nftnl_chain_nlmsg_parse(message, c) == 0)
-		tell_if_dropping(c, context);
+		tell_if_on_hook(c, context);
 	if (c)
 		nftnl_chain_free(c);
 	return MNL_CB_OK;
 }
 
-int nft_dropping_chains(int fd,
-			void (*each)(void *context, const char *family, const char *table,
-				     const char *chain),
-			void *context)
+int nft_base_chains(int fd, uint32_t hook,
+		    void (*each)(void *context, const char *family, const char *table,
+				 const char *chain, bool drops),
+		    void *context)
 {
 	_Alignas(struct nlmsghdr) char room[REQUEST_BYTES];
-	struct chain_listener listener = { each, context };
+	struct chain_listener listener = { hook, each, context };
 	struct nlmsghdr *request =
 		nftnl_nlmsg_build_hdr(room, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, NLM_F_DUMP, 3);
 
 	return ask(fd, request, take_chain, &listener);
+}
+
+struct rule_listener {
+	void (*each)(void *context, const struct nftnl_rule *rule);
+	void *context;
+};
+
+static int tell_rule(const struct nlmsghdr *message, void *context)
+{
+	const struct rule_listener *listener = context;
+	struct nftnl_rule *rule = nftnl_rule_alloc();
+
+	if (rule && nftnl_rule_nlmsg_parse(message, rule) == 0)
+		listener->each(listener->context, rule);
+	if (rule)
+		nftnl_rule_free(rule);
+	return MNL_CB_OK;
+}
+
+int nft_rules(int fd, const char *family, const char *table,
+	      void (*each)(void *context, const struct nftnl_rule *rule), void *context)
+{
+	_Alignas(struct nlmsghdr) char room[REQUEST_BYTES];
+	struct rule_listener listener = { each, context };
+	struct nlmsghdr *request =
+		nftnl_nlmsg_build_hdr(room, NFT_MSG_GETRULE, family_number(family), NLM_F_DUMP, 5);
+
+	mnl_attr_put_strz(request, NFTA_RULE_TABLE, table);
+	return ask(fd, request, tell_rule, &listener);
 }
 
 struct mention {

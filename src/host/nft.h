@@ -9,6 +9,8 @@
 
 #include "host/ruleset.h"
 
+struct nftnl_rule;
+
 /** nft_open() - a socket; tables made over it with the owner flag go when it is closed */
 int nft_open(int *ret_fd);
 
@@ -32,19 +34,24 @@ struct nft_table {
 int nft_read(int fd, const char *interface, struct nft_table *ret_table);
 
 /**
- * nft_dropping_chains() - call @each with every base chain that drops what it has no rule for
- * @each: for chains on the forward hook; @family is "ip", "ip6" or "inet"
+ * nft_base_chains() - call @each with every base chain on a hook
+ * @hook: NF_INET_FORWARD and the like
+ * @each: @family is "ip", "ip6" or "inet"; @drops: by its policy, what it has no rule for
  *
  * An accept in a table of ours does not keep such a chain from dropping.
  */
-int nft_dropping_chains(int fd,
-			void (*each)(void *context, const char *family, const char *table,
-				     const char *chain),
-			void *context);
+int nft_base_chains(int fd, uint32_t hook,
+		    void (*each)(void *context, const char *family, const char *table,
+				 const char *chain, bool drops),
+		    void *context);
+
+/** nft_rules() - call @each with every rule of a table; @family as nft_base_chains() tells it */
+int nft_rules(int fd, const char *family, const char *table,
+	      void (*each)(void *context, const struct nftnl_rule *rule), void *context);
 
 /**
  * nft_chain_mentions() - has the chain a rule of its own for this interface?
- * @family: as nft_dropping_chains() tells it
+ * @family: as nft_base_chains() tells it
  */
 bool nft_chain_mentions(int fd, const char *family, const char *table, const char *chain,
 			const char *interface);

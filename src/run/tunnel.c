@@ -26,6 +26,8 @@ int tunnel_run(const struct tunnel *tunnel)
 		.context = (void *)tunnel,
 	};
 
+	if (tunnel->role == ROLE_SERVER)
+		household.port = tunnel->bind_port ? tunnel->bind_port : DEFAULT_PORT;
 	hostplan_limits(tunnel, &household.limits);
 	return keeper_run(&household);
 }

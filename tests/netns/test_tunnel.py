@@ -81,6 +81,60 @@ def test_a_client_without_answer_says_which_it_is(world, trouble):
     assert client.stop() == 0
 
 
+INPUT = "type filter hook input priority 0;"
+USUAL = "iif lo accept; ct state established,related accept; ip protocol icmp accept; tcp dport 22 accept;"
+
+
+@pytest.mark.parametrize("firewall, command", [
+    (f"table ip filter {{ chain INPUT {{ {INPUT} policy drop; {USUAL} }}; }}",
+     "nft insert rule ip filter INPUT udp dport 4500 accept"),
+    (f"table inet filter {{ chain input {{ {INPUT} {USUAL} udp dport 53-4499 accept; counter reject; }}; }}",
+     "nft insert rule inet filter input udp dport 4500 accept"),
+    (f"table inet x {{ chain i {{ {INPUT} policy drop; iifname lo accept; ct state vmap {{ established : accept }};"
+     " ip saddr 192.0.2.99 accept; }; }",
+     "nft insert rule inet x i udp dport 4500 accept"),
+    *((f"table {family} filter {{ chain ufw-user-input {{ tcp dport 22 accept; }};"
+       f" chain INPUT {{ {INPUT} policy drop; jump ufw-user-input; }}; }}", "ufw allow 4500/udp")
+      for family in ("ip", "ip6")),
+    (f"table inet firewalld {{ chain filter_IN_public {{ tcp dport 22 accept; }};"
+     f" chain filter_IN_trusted {{ accept; }};"
+     f" chain filter_INPUT {{ {INPUT} {USUAL} jump filter_IN_public; reject; }}; }}",
+     "firewall-cmd --permanent --add-port=4500/udp && firewall-cmd --reload"),
+], ids=["drop", "reject", "named", "ufw", "ufw, IPv6", "firewalld"])
+def test_a_firewall_that_drops_what_comes_to_the_port_is_told(world, firewall, command):
+    world.server.nft(firewall + "\n")
+    server = world.start_server()
+    said = [line for line in server.output().splitlines() if "may drop" in line]
+    assert len(said) == 1 and "UDP port 4500: chain " in said[0] and f"'{command}' lets it in" in said[0]
+    assert server.stop() == 0
+    if command.startswith("nft"):
+        world.server.run(*command.split())
+        server = world.start_server()
+        assert "may drop" not in server.output()
+
+
+@pytest.mark.parametrize("rules", [
+    "policy accept;",
+    "policy accept; ct state invalid drop; tcp dport 25 reject; iifname wlan0 drop; udp dport 4501 drop;",
+    "policy drop; udp dport 4500 accept;",
+    "policy drop; udp dport 4000-5000 accept;",
+    "policy drop; udp dport >= 1024 accept;",
+    "policy drop; udp dport { 500, 4500 } accept;",
+    "policy drop; udp dport vmap { 4500 : accept };",
+    "policy drop; meta l4proto . th dport { udp . 4500 } accept;",
+    "policy drop; ip protocol udp accept;",
+    "policy drop; meta l4proto udp counter accept;",
+    "policy drop; ct state new udp dport 4500 limit rate 10/second accept;",
+    "policy drop; iifname eth0 accept;",
+    "policy drop; accept;",
+    "policy drop; jump user;",
+])
+def test_a_firewall_that_lets_it_in_is_not_told_of(world, rules):
+    world.server.nft(f"table inet f {{ chain user {{ udp dport 4500 accept; }}; chain i {{ {INPUT} {rules} }}; }}\n"
+                     if "jump" in rules else f"table inet f {{ chain i {{ {INPUT} {rules} }}; }}\n")
+    assert "may drop" not in world.start_server().output()
+
+
 def test_trouble_that_passes_needs_nobody(world):
     client = world.start_client(up=False)
     client.wait_for_output("refused by 203.0.113.2")
