@@ -2,20 +2,23 @@
 #include "cli/commands.h"
 #include "cli/instances.h"
 #include "cli/say.h"
+#include "run/control.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { WAIT_S = 10, LOOKS_A_SECOND = 50 };
+enum { WAIT_S = 10, GRACE_S = 2, LOOKS_A_SECOND = 50 };
 
 /* It is down when nobody holds its directory any more: the keeper lets go of it last. */
-static bool wait_until_down(const char *name)
+static bool wait_until_down(const char *name, int seconds)
 {
 	const struct timespec pause = { .tv_nsec = 1000000000 / LOOKS_A_SECOND };
 
-	for (int looks = 0; looks < WAIT_S * LOOKS_A_SECOND; looks++) {
+	for (int looks = 0; looks < seconds * LOOKS_A_SECOND; looks++) {
 		if (!state_is_alive(name))
 			return true;
 		nanosleep(&pause, NULL);
@@ -32,6 +35,21 @@ static void say_names(const struct instances *running)
 		strcat(text, running->name[i]);
 	}
 	say("several tunnels run, expected the name of one:%s", text);
+}
+
+/* Ends the network process of a tunnel that cannot be asked; the others undo what was done.  Killed it is
+ * only when it does not take its leave by itself.  For root, whatever other user it runs as. */
+static bool end_without_answer(const char *name)
+{
+	char directory[STATE_PATH_BYTES];
+	pid_t pid;
+
+	if (geteuid() != 0 || control_server(state_directory(name, directory), &pid) != 0 ||
+	    pid <= 1 || kill(pid, SIGTERM) < 0)
+		return false;
+	if (!wait_until_down(name, GRACE_S) && kill(pid, SIGKILL) == 0)
+		say("%s did not end by itself: killed its network process: %d", name, (int)pid);
+	return true;
 }
 
 static const char usage[] =
@@ -52,10 +70,13 @@ int command_down(int argc, char *argv[])
 		return EXIT_USAGE;
 	}
 	r = instance_ask(meant.name[0], "down", -1, &reply);
-	if (r)
-		return state_is_alive(meant.name[0]) ? r : EXIT_SUCCESS;
-	json_decref(reply);
-	if (wait_until_down(meant.name[0]))
+	if (r && !state_is_alive(meant.name[0]))
+		return EXIT_SUCCESS;
+	if (r && !end_without_answer(meant.name[0]))
+		return r;
+	if (!r)
+		json_decref(reply);
+	if (wait_until_down(meant.name[0], WAIT_S))
 		return EXIT_SUCCESS;
 	say("%s has been told to stop, but still runs after %d s", meant.name[0], WAIT_S);
 	return EXIT_FAILURE;

@@ -545,3 +545,18 @@ int control_ask(const char *directory, const struct control_request *request, js
 		*ret_reply = in.reply;
 	return r;
 }
+
+int control_server(const char *directory, pid_t *ret_pid)
+{
+	struct ucred who;
+	socklen_t bytes = sizeof(who);
+	scoped_fd fd = -1;
+	int r = connect_to(directory, &fd);
+
+	if (r < 0)
+		return r;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) < 0)
+		return -errno;
+	*ret_pid = who.pid;
+	return 0;
+}

@@ -153,4 +153,11 @@ void control_stop(struct control *control);
  */
 int control_ask(const char *directory, const struct control_request *request, json_t **ret_reply);
 
+/**
+ * control_server() - which process serves it, by the kernel's word
+ *
+ * Return: 0 or negative errno, as control_ask()
+ */
+int control_server(const char *directory, pid_t *ret_pid);
+
 #endif

@@ -146,6 +146,19 @@ def test_whoever_is_stopped_at_its_end_and_goes_on_ends_as_usual(world):
     world.server.assert_as_before(before)
 
 
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_one_that_hangs_is_ended_by_down_all_the_same(world, role):
+    host = host_of(world, role)
+    before = host.snapshot()
+    server = world.start_server()
+    daemon = world.start_client() if role == "client" else server
+    os.kill(children(daemon)["network"], signal.SIGSTOP)
+    done = host.run("minivpn", "down", check=False)
+    assert done.returncode == 0 and "killed its network process" in done.stderr
+    assert daemon.wait() == 1 and "the network process was killed: undoing" in daemon.output()
+    host.assert_as_before(before)
+
+
 def test_sigterm_to_all_of_them_at_once_is_an_ordinary_end(world):
     """As from timeout(1), or from a service manager that stops a whole session."""
     world.start_server()
