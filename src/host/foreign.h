@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Other people's firewalls on this machine (docker, ufw, firewalld): do they drop what the tunnel
- * wants forwarded, or what comes to its port?  An accept in a table of ours does not keep a chain of theirs from dropping; only a
- * rule in that chain does, so what to type is told.  Nothing of theirs is changed here.
+ * wants forwarded, or what comes to its port?  An accept in a table of ours does not keep a chain of
+ * theirs from dropping; only a rule in that chain does, so what to type is told.  Nothing of theirs is
+ * changed here.
  */
 #ifndef HOST_FOREIGN_H
 #define HOST_FOREIGN_H

@@ -65,11 +65,9 @@ static void read_payload(struct reading *r, const struct nftnl_expr *e)
 static void compare_port(struct reading *r, uint32_t how, uint16_t to)
 {
 	const bool holds[] = {
-		[NFT_CMP_EQ] = r->port == to,
-		[NFT_CMP_NEQ] = r->port != to,
-		[NFT_CMP_LT] =
-			r->port<to, [NFT_CMP_LTE] = r->port <= to, [NFT_CMP_GT] = r->port> to,
-		[NFT_CMP_GTE] = r->port >= to
+		[NFT_CMP_EQ] = (r->port == to), [NFT_CMP_NEQ] = (r->port != to),
+		[NFT_CMP_LT] = (r->port < to),  [NFT_CMP_LTE] = (r->port <= to),
+		[NFT_CMP_GT] = (r->port > to),  [NFT_CMP_GTE] = (r->port >= to),
 	};
 
 	if (how < sizeof(holds) / sizeof(*holds) && !holds[how])
