@@ -23,8 +23,6 @@ enum {
 	QUEUE_PACKETS = 2000,
 
 	CONNECTED_METRIC_IPV6 = 256, /* IP6_RT_PRIO_ADDRCONF */
-
-	IPV6_MIN_MTU = 1280, /* RFC 8200 section 5 */
 };
 
 static int open_socket(unsigned groups, int flags, int *ret_fd)
@@ -495,7 +493,7 @@ static int link_is_usable(const struct nlmsghdr *message, void *context)
 	uint32_t mtu = 0;
 
 	link_mtu(message, &mtu);
-	*(bool *)context = link->ifi_flags & IFF_UP && mtu >= IPV6_MIN_MTU;
+	*(bool *)context = link->ifi_flags & IFF_UP && mtu >= PLAN_MTU_MIN;
 	return MNL_CB_OK;
 }
 
