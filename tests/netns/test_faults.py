@@ -328,10 +328,16 @@ def test_an_interface_too_small_for_ipv6_does_not_let_it_leave_beside(world):
     assert "beside" not in client.output() and "not everything" not in client.output()
 
 
-def test_networks_behind_clients_survive_a_server_s_interface_set_down(world):
+def office_key(world):
+    """Of a client with networks behind it."""
     key = world.new_key("office", *KEY)
     with open(key, "a") as file:
         file.write("networks = 192.168.7.0/24, fd07::/64\n")
+    return key
+
+
+def test_networks_behind_clients_survive_a_server_s_interface_set_down(world):
+    key = office_key(world)
     before = world.server.snapshot()
     server = world.start_server(key=key)
     during = {part: world.server.snapshot()[part] for part in ("routes", "addresses")}
@@ -348,9 +354,7 @@ def test_networks_behind_clients_survive_a_server_s_interface_set_down(world):
 
 @pytest.mark.parametrize("network", ["192.168.7.0/24", "fd07::/64"])
 def test_one_network_behind_a_client_that_somebody_deletes(world, network):
-    key = world.new_key("office", *KEY)
-    with open(key, "a") as file:
-        file.write("networks = 192.168.7.0/24, fd07::/64\n")
+    key = office_key(world)
     before = world.server.snapshot()
     server = world.start_server(key=key)
     during = world.server.snapshot()["routes"]
@@ -364,9 +368,7 @@ def test_one_network_behind_a_client_that_somebody_deletes(world, network):
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_routes_of_the_interface_that_somebody_flushes(world, role):
     """All that are in the main table: to the tunnel's own network, which the kernel made, and to those behind."""
-    key = world.new_key("office", *KEY)
-    with open(key, "a") as file:
-        file.write("networks = 192.168.7.0/24, fd07::/64\n")
+    key = office_key(world)
     host = host_of(world, role)
     before = host.snapshot()
     server = world.start_server("--route", "198.51.100.0/24,2001:db8:3::/64", key=key)
