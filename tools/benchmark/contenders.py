@@ -52,15 +52,36 @@ class Bare(Contender):
         super().__init__("bare")
 
 
+def about(build):
+    """What minivpn of a build says of itself."""
+    return subprocess.run([builds.program(build, "minivpn"), "--version"], capture_output=True,
+                          text=True, check=False).stdout
+
+
+def missing_backend(build, aead):
+    """Why an AEAD back-end is not to be had in a build, or None."""
+    backends = re.search(r"back-ends: ([^;\n]*)", about(build))
+    if backends and aead in backends.group(1).split(", "):
+        return None
+    return f"not built with {aead}"
+
+
 class Relay(Contender):
-    """The least that a tunnel in user space can do: tools/benchmark/relay.c says what that is."""
+    """The least that a tunnel in user space can do: tools/benchmark/relay.c says what that is.
+
+    aead: the back-end that takes the time of encrypting; None for no cipher
+    """
     tunnel = True
     measured = ("tcp", "tcp4", "reverse", "both", "idle", "loaded")     # all but small packets
     DEVICE, MTU = "relay0", 1438        # minivpn's, over the same wire
     SUPER_BYTES = 44 * (1438 - 52) + 52     # as many packets as one segmented send takes as records
 
-    def __init__(self):
-        super().__init__("relay")
+    def __init__(self, name="relay", aead=None):
+        super().__init__(name)
+        self.aead = aead
+
+    def missing(self):
+        return missing_backend("ordinary", self.aead) if self.aead else None
 
     def start_server(self, pair):
         self._start(pair.server, SERVER, CLIENT)
@@ -72,7 +93,8 @@ class Relay(Contender):
             end.host.ip("link", "set", self.DEVICE, "gso_max_size", self.SUPER_BYTES)
 
     def _start(self, end, local, remote):
-        end.daemon(builds.program("ordinary", "bench-relay"), self.DEVICE, local, remote)
+        end.daemon(builds.program("ordinary", "bench-relay"), self.DEVICE, local, remote,
+                   *[self.aead] if self.aead else [])
 
 
 class Minivpn(Contender):
@@ -88,17 +110,10 @@ class Minivpn(Contender):
         self.build, self.aead = build, aead
 
     def missing(self):
-        said = subprocess.run([builds.program(self.build, "minivpn"), "--version"],
-                              capture_output=True, text=True, check=False).stdout
-        backends = re.search(r"back-ends: ([^;\n]*)", said)
-        if not backends or self.aead not in backends.group(1).split(", "):
-            return f"not built with {self.aead}"
-        return None
+        return missing_backend(self.build, self.aead)
 
     def version(self):
-        said = subprocess.run([builds.program(self.build, "minivpn"), "--version"],
-                              capture_output=True, text=True, check=False).stdout
-        return said.splitlines()[0].removeprefix("minivpn ")
+        return about(self.build).splitlines()[0].removeprefix("minivpn ")
 
     def prepare(self, pair):
         self.key = str(pair.folder / "key")
@@ -399,6 +414,7 @@ def all_of_them():
     return [
         Bare(),
         Relay(),
+        Relay("sealing relay", "ipsec-mb"),
         Minivpn("ipsec-mb", "ordinary", "ipsec-mb"),
         Minivpn("libsodium", "ordinary", "sodium"),
         Minivpn("null", "benchmark", "null"),
