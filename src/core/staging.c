@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Packets that wait for a session.  The slots are taken once, at the start, for all peers together: a
- * flood of packets for peers that do not answer must not cost memory without bound.  When none is free,
- * the oldest packet of all gives up its own, whosever it is, so that a few peers that are away for
- * long cannot keep the others from waiting a round trip.
+ * flood of packets for peers that do not answer must not cost memory without bound, nor may large packets
+ * use up what the host lets be locked, which is for keys.  When none is free, the oldest packet of all gives
+ * up its own, whosever it is, so that a few peers that are away for long cannot keep the others from waiting
+ * a round trip.
  *
  * Each packet stands in two lists, its peer's and everybody's, both by age: whatever is the oldest of all
  * is also its peer's first.
@@ -13,19 +14,26 @@
 #include <assert.h>
 #include <string.h>
 
-enum { SLOTS = 1024 };
+enum {
+	SLOTS_MAX = 1024,
+	SLOTS_MIN = 16,
+	MEMORY_BYTES = 2 << 20, /* enough for SLOTS_MAX of usual size; there are fewer large ones */
+};
 
 bool staging_prepare(struct engine *engine)
 {
 	size_t room = ENVELOPE_HEAD_BYTES + engine->config.inner_mtu + ENVELOPE_TAIL_BYTES;
 	size_t slot = (sizeof(struct staged) + room + 63) & ~(size_t)63;
-	uint8_t *memory = engine_allocate(engine, SLOTS * slot);
+	size_t slots = MEMORY_BYTES / slot;
+	uint8_t *memory;
 
+	slots = slots > SLOTS_MAX ? SLOTS_MAX : slots < SLOTS_MIN ? SLOTS_MIN : slots;
+	memory = engine_allocate(engine, slots * slot);
 	if (!memory)
 		return false;
 	engine->staged_memory = memory;
 	engine->staged_room = room;
-	for (size_t i = SLOTS; i-- > 0;) {
+	for (size_t i = slots; i-- > 0;) {
 		struct staged *s = (struct staged *)(memory + i * slot);
 
 		s->next = engine->staged_free;

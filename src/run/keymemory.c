@@ -54,7 +54,9 @@ static uint8_t *map(struct keymemory *memory, size_t bytes)
 		return NULL;
 	madvise(chunk, bytes, MADV_DONTDUMP);
 	if (mlock(chunk, bytes) < 0 && !memory->unlocked) {
-		log_warning("keymemory: keys cannot be kept out of swap: %s", strerror(errno));
+		log_warning("keymemory: keys cannot be kept out of swap: %s: more memory has to be "
+			    "lockable here ('ulimit -l', LimitMEMLOCK=)",
+			    strerror(errno));
 		memory->unlocked = true;
 	}
 	return chunk;

@@ -858,6 +858,29 @@ static void oldest_waiting_packet_makes_room(void **state)
 	assert_int_equal(engine_verdicts(engine)->count[VERDICT_QUEUE_FULL], ENGINE_STAGED_MAX);
 }
 
+static void *allocate_counted(void *shell, size_t bytes)
+{
+	*(size_t *)shell += bytes;
+	return plain_allocate(shell, bytes);
+}
+
+/* An unprivileged process may often lock no more than 8 MB. */
+static void large_packets_do_not_use_up_locked_memory(void **state)
+{
+	size_t allocated = 0;
+	struct engine_config config = plain_engine(ROLE_CLIENT, &allocated);
+	struct engine *large;
+
+	(void)state;
+	config.hooks.allocate = allocate_counted;
+	config.aead = &aead_sodium;
+	config.inner_mtu = 65000;
+	large = engine_create(&config, now);
+	assert_non_null(large);
+	assert_true(allocated < 4 << 20);
+	engine_destroy(large);
+}
+
 static void kernel_tells_of_a_narrow_path(void **state)
 {
 	struct half h;
@@ -961,6 +984,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(four_old_sessions_are_kept, as_server, end),
 		cmocka_unit_test_setup_teardown(second_machine_is_noticed, as_server, end),
 		cmocka_unit_test_setup_teardown(oldest_waiting_packet_makes_room, as_server, end),
+		cmocka_unit_test(large_packets_do_not_use_up_locked_memory),
 		cmocka_unit_test_setup_teardown(kernel_tells_of_a_narrow_path, as_client, end),
 		cmocka_unit_test_setup_teardown(traffic_class_stays_inside, as_client, end),
 		cmocka_unit_test_setup_teardown(traffic_class_is_copied_on_request,
