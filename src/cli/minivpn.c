@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* minivpn: a table of sub-commands. */
 #include "cli/commands.h"
+#include "cli/resources.h"
 #include "cli/say.h"
 
 #include <errno.h>
@@ -105,7 +106,10 @@ int main(int argc, char *argv[])
 {
 	const char *name = argc > 1 ? argv[1] : "";
 	const struct command *command;
+	int r = resources_raise();
 
+	if (r >= 0)
+		return r;
 	if (!fill_standard_descriptors()) {
 		say("/dev/null cannot be opened: %s", strerror(errno));
 		return EXIT_FAILURE;

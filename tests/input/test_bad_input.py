@@ -373,3 +373,18 @@ def test_without_rights(machine, key):
                                         "server", str(key)),
                           capture_output=True, text=True, check=False, timeout=10)
     assert done.returncode == 1 and "needs the rights of root" in done.stderr
+
+
+def test_too_little_to_live_on(machine):
+    """What one may have is taken; what one may not is told, and nothing crashes."""
+    rights = re.search(r"^CapEff:\s*(\w+)", open("/proc/self/status").read(), re.MULTILINE)[1]
+    may_have_more = int(rights, 16) >> 24 & 1      # CAP_SYS_RESOURCE
+    for limit, says in (("-s 64", "KiB of stack"), ("-n 20", "open files")):
+        for how in ("-S", ""):
+            done = machine.run("bash", "-c", f"ulimit {how} {limit}; exec {program(MINIVPN)} version", check=False)
+            if how or may_have_more:
+                assert done.returncode == 0 and "libsodium" in done.stdout, done.stderr
+            else:
+                assert done.returncode == 1
+                assert re.search(rf"the limit of \d+ {says} is too low, expected", done.stderr)
+    assert state_of(machine) == machine.untouched
