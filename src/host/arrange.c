@@ -5,7 +5,8 @@
  *	1. write down in the journal what is in force and what is to come
  *	2. take the steps that are new, in order
  *	3. undo the steps that are no longer wanted, in the opposite order
- *	4. write down what is in force now
+ *	4. write down what is in force now.  If that fails, more is written down than there is, which harms
+ *	   nobody: what is gone already needs no undoing
  *
  * The first plan has nothing before it, the end nothing after it; they are no special cases.  When a
  * step of 2 fails, those before it are undone, and the host is as before.
@@ -244,20 +245,18 @@ static void leave_out_ipv6(struct steps *steps)
 	steps->count = kept;
 }
 
-static int write_down(const struct arrangement *a, const struct steps *steps)
+static bool is_part_of(const struct steps *part, const struct steps *whole)
 {
-	int error = journal_write(a->state, steps);
-
-	if (error)
-		log_error("host: what is to be undone cannot be written down in %s: %s",
-			  state_directory(a->name, (char[STATE_PATH_BYTES]){ 0 }),
-			  strerror(-error));
-	return error;
+	for (size_t i = 0; i < part->count; i++)
+		if (!steps_find(whole, &part->step[i]))
+			return false;
+	return true;
 }
 
 static int write_both(struct arrangement *a, const struct steps *next)
 {
 	scoped_memory struct steps *both = malloc(sizeof(*both));
+	int error;
 
 	if (!both)
 		return -ENOMEM;
@@ -265,7 +264,12 @@ static int write_both(struct arrangement *a, const struct steps *next)
 	for (size_t i = 0; i < a->steps.count && both->count < STEPS_MAX; i++)
 		if (step_outlives_tun(&a->steps.step[i]) && !steps_find(next, &a->steps.step[i]))
 			both->step[both->count++] = a->steps.step[i];
-	return write_down(a, both);
+	error = journal_write(a->state, both);
+	if (error)
+		log_error("host: what is to be undone cannot be written down in %s: %s",
+			  state_directory(a->name, (char[STATE_PATH_BYTES]){ 0 }),
+			  strerror(-error));
+	return error;
 }
 
 /* Takes the steps that are new.  @t->taken tells how far it got, if one failed. */
@@ -318,18 +322,19 @@ static int change(struct arrangement *a, const struct plan *plan, struct transit
 		leave_out_ipv6(&t->steps);
 	ruleset_of_plan(plan, true, &t->ruleset);
 	error = prepare_sysctls(a, &t->steps);
-	if (error)
-		return error;
-	error = write_both(a, &t->steps);
+	if (!error && !is_part_of(&t->steps, &a->steps))
+		error = write_both(a, &t->steps);
 	if (error)
 		return error;
 	error = take_new(a, t);
 	if (error)
 		return go_back(a, t, &ruleset_before, error, ret_failed);
 	undo_all_but(a, &a->steps, a->steps.count, &t->steps);
+	if (!is_part_of(&a->steps, &t->steps))
+		journal_write(a->state, &t->steps);
 	a->steps = t->steps;
 	a->plan = *plan;
-	return write_down(a, &a->steps);
+	return 0;
 }
 
 int arrange_apply(struct arrangement *a, const struct plan *plan, struct step *ret_failed)

@@ -261,6 +261,23 @@ def test_nowhere_to_write_down_what_is_to_be_undone(world):
 
 
 @pytest.mark.parametrize("role", ["server", "client"])
+def test_room_to_write_it_down_once(world, role):
+    """Two directories, the instance's with its socket and its journal, and a server's note of its clients."""
+    host = host_of(world, role)
+    if role == "client":
+        world.start_server()
+    host.run("mount", "-t", "tmpfs", "-o", f"nr_inodes={6 if role == 'client' else 7}", "tmpfs", "/run")
+    before = host.snapshot()
+    daemon = start(world, role)
+    world.start_client() if role == "server" else None
+    for address in INNER.values():
+        assert world.client.ping(address).received == 3
+    assert daemon.stop() == 0
+    assert "cannot" not in daemon.output()
+    host.assert_as_before(before)
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
 def test_a_device_that_somebody_removes(world, role):
     host = host_of(world, role)
     if role == "client":
