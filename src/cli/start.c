@@ -44,8 +44,8 @@ static int check_rights(void)
 		return EXIT_FAILURE;
 	}
 	if (!sandbox_may_arrange_network()) {
-		say("root may not change the network here (no CAP_NET_ADMIN): give the container "
-		    "that right, as with --cap-add=NET_ADMIN");
+		say("root may not change this network (no CAP_NET_ADMIN over it): give the "
+		    "container that right, as with --cap-add=NET_ADMIN, or a network of its own");
 		return EXIT_FAILURE;
 	}
 	return -1;

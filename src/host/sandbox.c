@@ -13,7 +13,9 @@
  */
 #include "host/sandbox.h"
 
+#include "host/plan.h"
 #include "log.h"
+#include "scope.h"
 
 #include <cap-ng.h>
 #include <errno.h>
@@ -24,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 int sandbox_memory(void)
@@ -135,10 +138,19 @@ int sandbox_enter_number(uint32_t user)
 	return enter(user, user);
 }
 
+/* Root of a user namespace has all rights, but not over a network that is not that namespace's. */
+static bool has_rights_over_network(void)
+{
+	scoped_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int mark = PLAN_SOCKET_MARK;
+
+	return fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) == 0;
+}
+
 bool sandbox_may_arrange_network(void)
 {
 	return capng_get_caps_process() == 0 &&
-	       capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN);
+	       capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) && has_rights_over_network();
 }
 
 int sandbox_keep_network_rights(void)

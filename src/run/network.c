@@ -52,8 +52,12 @@ static int say_tun(const char *interface, int error)
 		log_error("tunnel: there is an interface %s already, and it is no tun device of "
 			  "one queue: choose another name with --interface-name",
 			  interface);
+	else if (error == -ENOTTY)
+		log_error("tunnel: /dev/net/tun is no tun device: give the container that of the "
+			  "machine, as with --device=/dev/net/tun");
 	else if (error == -EPERM || error == -EACCES)
-		log_error("tunnel: no right to make a tun device: run it as root");
+		log_error("tunnel: no right to make a tun device: give the container the right to "
+			  "/dev/net/tun, as with --device=/dev/net/tun");
 	else
 		log_error("tunnel: cannot make interface %s: %s", interface, strerror(-error));
 	return error;
@@ -213,10 +217,11 @@ static int give_up_rights(const struct tunnel *tunnel)
 	if (error == -ENOENT)
 		log_error("tunnel: there is no user '%s' to run as: see --user",
 			  *tunnel->user ? tunnel->user : "nobody");
-	else if (error == -EPERM)
+	else if (error == -EPERM || error == -EINVAL)
 		log_error("tunnel: may not run as another user: it takes CAP_SETUID and CAP_SETGID "
-			  "(of a container: --cap-add=SETUID --cap-add=SETGID); with '--user root' "
-			  "it stays root, without capabilities but with root's files");
+			  "(of a container: --cap-add=SETUID --cap-add=SETGID), and in a user "
+			  "namespace other users than root; with '--user root' it stays root, "
+			  "without capabilities but with root's files");
 	else if (error)
 		log_error("tunnel: cannot give up rights: %s", strerror(-error));
 	return error;

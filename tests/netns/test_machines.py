@@ -44,6 +44,41 @@ def test_without_a_tun_device(world, role):
     host.assert_as_before(before)
 
 
+def test_with_a_file_in_the_place_of_the_tun_device(world):
+    before = world.client.snapshot()
+    daemon = within(world.client, "mount -t tmpfs tmpfs /dev/net && touch /dev/net/tun", "minivpn", "client",
+                    world.key)
+    assert daemon.wait() == 1
+    assert "/dev/net/tun is no tun device" in daemon.output()
+    world.client.assert_as_before(before)
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_root_of_a_user_namespace_in_a_network_that_is_not_its_own(world, role):
+    """It has all rights, but none over that network."""
+    host = getattr(world, role)
+    before = host.snapshot()
+    daemon = host.start("unshare", "--user", "--map-root-user", *host.enter("minivpn", role, world.key)[4:])
+    assert daemon.wait() == 1
+    assert re.fullmatch("minivpn: root may not change this network .* a network of its own\n", daemon.output())
+    host.assert_as_before(before)
+
+
+def test_root_of_a_user_namespace_that_has_nobody_else(world):
+    """In a network of its own it may do all that a tunnel takes but run as somebody else."""
+    def start(*options):
+        return world.client.start("unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-c",
+                                  'mount -t tmpfs tmpfs /run && exec "$@"', "sh",
+                                  *world.client.enter("minivpn", "server", *options, world.key)[4:])
+
+    daemon = start()
+    assert daemon.wait() == 1
+    assert re.search("in a user namespace other users than root; with '--user root'", daemon.output())
+    daemon = start("--user", "root")
+    daemon.wait_for_output("up: minivpn0")
+    assert daemon.stop() == 0
+
+
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_without_the_right_to_administer_the_network(world, role):
     host = getattr(world, role)
@@ -51,7 +86,7 @@ def test_without_the_right_to_administer_the_network(world, role):
     daemon = host.start("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin",
                         *host.enter("minivpn", role, world.key)[4:])
     assert daemon.wait() == 1
-    assert re.fullmatch("minivpn: root may not change the network here .*--cap-add=NET_ADMIN\n",
+    assert re.fullmatch("minivpn: root may not change this network .*--cap-add=NET_ADMIN, .*\n",
                         daemon.output())
     host.assert_as_before(before)
 
