@@ -270,7 +270,19 @@ static int send_reply(struct control *control, struct control_client *client)
 	return r < 0 ? r : loop_watch_writable(control->loop, client->fd, control->tag);
 }
 
-/* As recv(2), and keeps the descriptor that came with it; of several the first, of many none. */
+/* Of several the last; there is room for two where lengths are rounded up (cmsg(3)). */
+static void take_descriptors(struct control_client *client, const struct cmsghdr *head)
+{
+	size_t bytes = head->cmsg_len - CMSG_LEN(0);
+
+	for (size_t at = 0; at < bytes; at += sizeof(int)) {
+		close_fd(&client->passed);
+		memcpy(&client->passed, CMSG_DATA(head) + at, sizeof(int));
+	}
+}
+
+/* As recv(2), and keeps a descriptor that came with it.  Only an owner's: the kernel drops all others, which
+ * might hold up whoever closes them. */
 static ssize_t receive_with_descriptor(struct control_client *client)
 {
 	struct iovec bytes = { client->request + client->got,
@@ -279,17 +291,18 @@ static ssize_t receive_with_descriptor(struct control_client *client)
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(int))];
 	} ancillary;
-	struct msghdr message = { .msg_iov = &bytes,
-				  .msg_iovlen = 1,
-				  .msg_control = &ancillary,
-				  .msg_controllen = sizeof(ancillary) };
-	ssize_t n = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *head = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
+	struct msghdr message = { .msg_iov = &bytes, .msg_iovlen = 1 };
+	struct cmsghdr *head;
+	ssize_t n;
 
-	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS) {
-		close_fd(&client->passed);
-		memcpy(&client->passed, CMSG_DATA(head), sizeof(int));
+	if (client->owner) {
+		message.msg_control = &ancillary;
+		message.msg_controllen = sizeof(ancillary);
 	}
+	n = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	head = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
+		take_descriptors(client, head);
 	return n;
 }
 

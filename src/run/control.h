@@ -8,7 +8,7 @@
  *	anything else           ->   {"minivpn": "0.1.0", "error": "..."}
  *	not for who asks        ->   {"minivpn": "0.1.0", "error": "...", "denied": true}
  *
- * A request may bring a descriptor (SCM_RIGHTS): what root can open and this process cannot.
+ * A request of root's may bring a descriptor (SCM_RIGHTS): what root can open and this process cannot.
  *
  * The socket lies in the instance's directory (host/state.h), made while there are still rights.  Who
  * may connect says its mode: root, and a group if one was named.  What may be asked for says the kernel's
@@ -52,7 +52,8 @@ struct control_list {
  * struct control_request - what is asked
  * @word:   value of its member "request"
  * @name:   what that is about; NULL if nothing
- * @passed: a descriptor that goes with it, or -1; it stays the sender's, and control closes the receiver's
+ * @passed: a descriptor that goes with it, or -1, also if it came from who is no @owner; it stays the
+ *          sender's, and control closes the receiver's
  * @owner:  to who answers: asked by root, or by the user who made the socket
  */
 struct control_request {

@@ -2,6 +2,7 @@
 #include "run/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -29,6 +30,7 @@ static char folder[64];
 static struct loop loop;
 static struct control control;
 static unsigned answered, pieces;
+static int was_passed; /* with the last request */
 
 /* Numbers up to LIST_LAST, some at a time. */
 static json_t *more(void *context, char cursor[CONTROL_CURSOR_BYTES])
@@ -77,6 +79,7 @@ static json_t *answer(void *context, const struct control_request *asked,
 
 	assert_ptr_equal(context, &control);
 	answered++;
+	was_passed = asked->passed;
 	if (strcmp(request, "small") == 0)
 		return json_pack("{s:i}", "number", 7);
 	if (strcmp(request, "owner") == 0)
@@ -196,7 +199,7 @@ static void ask_for(const char *request, const char *member, const char *text)
 	assert_int_equal(serve_until(child), 0);
 }
 
-/* Ask as somebody; returns 0 answered, 1 denied, 2 not even connected, 3 otherwise. */
+/* Ask as somebody, with a descriptor; returns 0 answered, 1 denied, 2 not even connected, 3 otherwise. */
 static int ask_as(uid_t user, gid_t group, const gid_t *further, size_t count, const char *request)
 {
 	json_t *reply;
@@ -213,7 +216,7 @@ static int ask_as(uid_t user, gid_t group, const gid_t *further, size_t count, c
 		snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", folder);
 		if (connect(probe, (struct sockaddr *)&address, sizeof(address)) < 0)
 			_exit(2);
-		r = ask(request, -1, &reply);
+		r = ask(request, probe, &reply);
 		_exit(r == 0 ? 0 : r == -EACCES ? 1 : 3);
 	}
 	return serve_until(child);
@@ -235,10 +238,12 @@ static void a_group_may_ask_but_for_nothing_of_the_owners(void **state)
 	assert_int_equal(chmod(folder, 0755), 0);
 
 	assert_int_equal(ask_as(NOBODY, STAFF, NULL, 0, "small"), 0);
+	assert_int_equal(was_passed, -1);
 	assert_int_equal(ask_as(NOBODY, NOBODY, further, 2, "small"), 0);
 	assert_int_equal(ask_as(NOBODY, NOBODY, further, 1, "small"), 2);
 	assert_int_equal(ask_as(NOBODY, STAFF, NULL, 0, "owner"), 1);
 	assert_int_equal(ask_as(0, 0, NULL, 0, "owner"), 0);
+	assert_true(was_passed >= 0);
 
 	/* Whoever serves it has become somebody else, who is not its owner for that. */
 	assert_int_equal(setresuid(NOBODY, NOBODY, 0), 0);
@@ -443,6 +448,59 @@ static int connect_raw(void)
 	return fd;
 }
 
+static unsigned count_open(void)
+{
+	unsigned open = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		open += fcntl(fd, F_GETFD) >= 0;
+	return open;
+}
+
+/* A request that brings two descriptors, of which only one can be meant. */
+static int send_two(int to, const int fds[2])
+{
+	static char request[] = "{\"request\": \"passed\"}\n";
+	struct iovec bytes = { request, sizeof(request) - 1 };
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} ancillary = { 0 };
+	struct msghdr message = { .msg_iov = &bytes,
+				  .msg_iovlen = 1,
+				  .msg_control = &ancillary,
+				  .msg_controllen = CMSG_LEN(2 * sizeof(int)) };
+
+	ancillary.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+					   .cmsg_type = SCM_RIGHTS,
+					   .cmsg_len = CMSG_LEN(2 * sizeof(int)) };
+	memcpy(CMSG_DATA(&ancillary.head), fds, 2 * sizeof(int));
+	return sendmsg(to, &message, 0) < 0 ? -errno : 0;
+}
+
+static void of_two_descriptors_none_is_left_open(void **state)
+{
+	char reply[512];
+	int ends[2];
+	unsigned before;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	before = count_open();
+	child = fork();
+	if (child == 0) {
+		int fd = connect_raw();
+
+		_exit(send_two(fd, ends) < 0 || read(fd, reply, sizeof(reply)) <= 0);
+	}
+	assert_int_equal(serve_until(child), 0);
+	assert_int_equal(count_open(), before);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void nonsense_is_answered_and_bounded(void **state)
 {
 	static const char *const requests[] = { "\n", "{}\n", "[1]\n", "{\"request\": 1}\n",
@@ -582,6 +640,7 @@ int main(void)
 		WITH_CONTROL(half_a_reply_is_none),
 		WITH_CONTROL(a_request_may_be_about_somebody),
 		WITH_CONTROL(a_descriptor_may_come_along),
+		WITH_CONTROL(of_two_descriptors_none_is_left_open),
 		WITH_CONTROL(nonsense_is_answered_and_bounded),
 		WITH_CONTROL(silent_ones_do_not_keep_others_out),
 		WITH_CONTROL(without_a_descriptor_whoever_connects_is_turned_away),
