@@ -238,6 +238,15 @@ static int open_folder_of(const char *path)
 	return open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* What has changed in a folder outlives a loss of power from here on. */
+static void sync_folder_of(const char *path)
+{
+	scoped_fd folder = open_folder_of(path);
+
+	if (folder >= 0)
+		fsync(folder);
+}
+
 /* A file without a name gets one when it is whole: linkat() never replaces anything. */
 static int write_nameless(const char *path, int folder, const char *text, size_t bytes)
 {
@@ -322,8 +331,17 @@ int keyfile_replace(const char *path, const struct keytext *key,
 		r = keyfile_refuse(ret_complaint, path, errno, "cannot be replaced: %s",
 				   strerror(errno));
 		unlink(beside);
-	}
-	if (r < 0)
 		return r;
+	}
+	sync_folder_of(path);
+	return 0;
+}
+
+int keyfile_remove(const char *path, struct keyfile_complaint *ret_complaint)
+{
+	if (unlink(path) < 0)
+		return keyfile_refuse(ret_complaint, path, errno, "cannot be deleted: %s",
+				      strerror(errno));
+	sync_folder_of(path);
 	return 0;
 }

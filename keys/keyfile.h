@@ -105,12 +105,20 @@ int keyfile_write(const char *path, const struct keytext *key,
 		  struct keyfile_complaint *ret_complaint);
 
 /**
- * keyfile_replace() - the same for one that exists: whoever reads it finds the old or the new one
+ * keyfile_replace() - the same for one that exists: whoever reads it finds the old or the new one, and after
+ *                     the return the new one, come what may
  *
  * Return: 0; negative errno with @ret_complaint filled
  */
 int keyfile_replace(const char *path, const struct keytext *key,
 		    struct keyfile_complaint *ret_complaint);
+
+/**
+ * keyfile_remove() - delete a key file, so that it stays away
+ *
+ * Return: 0; negative errno with @ret_complaint filled
+ */
+int keyfile_remove(const char *path, struct keyfile_complaint *ret_complaint);
 
 /**
  * keyfile_refuse() - fill in a complaint about @path as a whole

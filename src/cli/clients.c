@@ -218,6 +218,7 @@ static int with_client(int argc, char *argv[], const char *usage,
 static int remove_client(const struct wishes *wishes, struct hub *hub,
 			 const struct hub_client *client)
 {
+	struct keyfile_complaint complaint;
 	struct keytext key = { 0 };
 	char path[PATH_MAX];
 	int r;
@@ -227,11 +228,8 @@ static int remove_client(const struct wishes *wishes, struct hub *hub,
 	sodium_munlock(&key, sizeof(key)); /* wipes too */
 	if (r >= 0)
 		return r;
-	if (unlink(path) < 0) {
-		say("%s cannot be deleted: %s", path, strerror(errno));
-		return EXIT_FAILURE;
-	}
-	return hub_bring(hub, client->file);
+	r = keyfile_remove(path, &complaint);
+	return r < 0 ? hub_complaint(&complaint, r) : hub_bring(hub, client->file);
 }
 
 int command_remove(int argc, char *argv[])

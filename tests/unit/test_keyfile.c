@@ -40,6 +40,21 @@ static int remove_folder(void **state)
 	return system(command);
 }
 
+/* In place of the C library's, whose effect only a loss of power would show: which file was at @path when its
+ * folder was last synced; 0 for none. */
+static ino_t synced;
+
+int fsync(int fd)
+{
+	struct stat s, there;
+
+	if (fstat(fd, &s) < 0)
+		return -1;
+	if (S_ISDIR(s.st_mode))
+		synced = stat(path, &there) == 0 ? there.st_ino : 0;
+	return 0;
+}
+
 static struct keytext key_named(const char *name, uint8_t byte)
 {
 	struct keytext key = { 0 };
@@ -277,6 +292,30 @@ static void unsafe_folders_are_refused(void **state)
 	}
 }
 
+/* Otherwise the client could be left with a key that the server has forgotten, or the server with one that was
+ * to be forgotten. */
+static void what_was_done_outlives_a_loss_of_power(void **state)
+{
+	struct keytext key = key_named("a", 1);
+	struct stat s;
+
+	(void)state;
+	assert_int_equal(keyfile_write(in_folder("a.key"), &key, &complaint), 0);
+	assert_int_equal(stat(path, &s), 0);
+	assert_int_equal(synced, s.st_ino);
+
+	key = key_named("a", 2);
+	assert_int_equal(keyfile_replace(path, &key, &complaint), 0);
+	assert_int_equal(stat(path, &s), 0);
+	assert_int_equal(synced, s.st_ino);
+
+	assert_int_equal(keyfile_remove(path, &complaint), 0);
+	assert_int_equal(stat(path, &s), -1);
+	assert_int_equal(synced, 0);
+	assert_int_equal(keyfile_remove(path, &complaint), -ENOENT);
+	assert_string_equal(complaint.path, path);
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -290,6 +329,7 @@ int main(void)
 		IN_FOLDER(an_invite_is_read_from_a_pipe),
 		IN_FOLDER(what_two_of_many_have_in_common_is_found),
 		IN_FOLDER(unsafe_folders_are_refused),
+		IN_FOLDER(what_was_done_outlives_a_loss_of_power),
 	};
 
 	if (sodium_init() < 0)
