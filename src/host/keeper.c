@@ -99,12 +99,14 @@ static int open_lines(struct keeper *k)
 
 /* --- the children ----------------------------------------------------------------------------- */
 
-/* A child's first steps.  Signals of the terminal go to all processes; they are the keeper's. */
+/* A child's first steps.  The terminal is the keeper's, with its signals: whoever took over a child of its
+ * session could type into it what root's shell would then run (TIOCSTI). */
 static void begin_child(const struct keeper *k, const char *name, bool until_told)
 {
 	const int terminal[] = { SIGINT, SIGHUP, SIGQUIT };
 
 	prctl(PR_SET_NAME, name);
+	setsid();
 	for (size_t i = 0; i < sizeof(terminal) / sizeof(*terminal); i++)
 		signal(terminal[i], SIG_IGN);
 	signal(SIGTERM, until_told ? SIG_DFL : SIG_IGN);

@@ -5,6 +5,7 @@
 """
 
 import codecs
+import fcntl
 import os
 import pty
 import re
@@ -18,6 +19,7 @@ import time
 
 import pytest
 
+from four_machines import children
 from lab import program, wait_for
 
 MINIVPN, KEYGEN = "minivpn", program("minivpn-keygen")
@@ -31,15 +33,21 @@ def hosts(lab):
     return client, server
 
 
-class OnTerminal:
-    """A program of a host whose standard input, output and error are a terminal."""
+def take_terminal():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-    def __init__(self, host, *command):
+
+class OnTerminal:
+    """A program of a host whose standard input, output and error are a terminal: its session's, if it is
+    @controlled by that."""
+
+    def __init__(self, host, *command, controlled=False):
         self.master, slave = pty.openpty()
         self.bytes, self.said = b"", ""
         self.echo = lambda: termios.tcgetattr(self.master)[3] & termios.ECHO
         self.process = subprocess.Popen(host.enter(*command), stdin=slave, stdout=slave, stderr=slave,
-                                        start_new_session=True, close_fds=True)
+                                        start_new_session=True, close_fds=True,
+                                        preexec_fn=take_terminal if controlled else None)
         os.close(slave)
 
     def wait_for(self, pattern, timeout=5.0):
@@ -114,6 +122,32 @@ def test_both_ends_show_one_fingerprint(hosts):
              for host, file in ((client, "/etc/minivpn/client.key"),
                                 (server, "/etc/minivpn/keys/client.key"))]
     assert shown[0] == shown[1]
+
+
+def controlling_terminal(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as text:
+        return int(text.read().rpartition(")")[2].split()[4])
+
+
+def test_the_terminal_is_the_keeper_s_alone(hosts):
+    """Whoever took over the process that reads the network could type into it otherwise (TIOCSTI)."""
+    client, server = hosts
+    with OnTerminal(server, program(MINIVPN), "server", controlled=True) as serving:
+        invite = serving.wait_for(r"^invite: (mv1:\S+)$")[1]
+        serving.wait_for("tunnel: up")
+        with OnTerminal(client, program(MINIVPN), "client", controlled=True) as connecting:
+            connecting.wait_for("invite: ")
+            connecting.type(invite + "\n")
+            connecting.wait_for("tunnel: up")
+            for one, names in ((serving, {"steward", "network"}),
+                               (connecting, {"steward", "network", "resolve"})):
+                assert controlling_terminal(one.process.pid) != 0
+                others = children(one.process)
+                assert set(others) == names
+                assert {name: controlling_terminal(pid) for name, pid in others.items()} == \
+                    dict.fromkeys(names, 0)
+            connecting.type("\x03")
+            assert connecting.process.wait(5) == 0
 
 
 def test_a_mistyped_invite_is_asked_for_again(hosts):
