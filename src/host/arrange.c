@@ -350,13 +350,22 @@ int arrange_apply(struct arrangement *a, const struct plan *plan, struct step *r
 	return error ? error : change(a, plan, t, ret_failed);
 }
 
+static bool has_lost_ipv6(const struct arrangement *a)
+{
+	char key[STEP_SYSCTL_BYTES];
+	int32_t disabled = 0;
+
+	snprintf(key, sizeof(key), "net/ipv6/conf/%.15s/disable_ipv6", a->name);
+	return a->has_ipv6 && sysctl_read(key, &disabled) == 0 && disabled;
+}
+
 /* Return: 1 if the interface had to be made usable again, 0 if it is, or negative errno. */
 static int revive_link(const struct arrangement *a)
 {
 	bool usable = true;
 	int error = rtnl_link_is_usable(a->rtnl, a->name, &usable);
 
-	if (error || usable)
+	if (error || (usable && !has_lost_ipv6(a)))
 		return error;
 	error = rtnl_link_up(a->rtnl, a->name, a->plan.mtu);
 	switch_on_ipv6(a->name);
@@ -378,19 +387,47 @@ int arrange_refresh(struct arrangement *a)
 	return arrange_apply(a, &plan, &failed);
 }
 
-/* Of the rules of a family the one that asks our own table speaks for all: the others may be another
- * instance's, and whoever takes rules away (systemd-networkd when it starts, for one) takes all. */
-static bool lacks_rules(const struct arrangement *a, bool ipv6)
-{
-	for (size_t i = 0; i < a->steps.count; i++) {
-		const struct step *step = &a->steps.step[i];
-		bool found;
+/**
+ * struct census - how many of each policy rule are missing
+ *
+ * Instances have rules that are equal, one of each for every instance.  So a rule is missing as often as
+ * living instances have it in their journals and the kernel has not.
+ */
+struct census {
+	const struct steps *steps;
+	struct steps theirs;
+	int missing[STEPS_MAX];
+};
 
-		if (step->kind == STEP_RULE && step_is_ipv6(step) == ipv6 &&
-		    step->rule.priority == STEP_PRIORITY_TUNNEL)
-			return rtnl_has_rule(a->rtnl, &step->rule, &found) == 0 && !found;
-	}
-	return false;
+static void count_rule(struct census *census, const struct step_rule *rule, int change)
+{
+	for (size_t i = 0; i < census->steps->count; i++)
+		if (census->steps->step[i].kind == STEP_RULE &&
+		    step_rule_equal(&census->steps->step[i].rule, rule))
+			census->missing[i] += change;
+}
+
+static void count_there(void *context, const struct step_rule *rule)
+{
+	count_rule(context, rule, -1);
+}
+
+static void count_wanted(void *context, const char *name)
+{
+	struct census *census = context;
+
+	if (!state_is_alive(name) || journal_read(name, &census->theirs) != 0)
+		return;
+	for (size_t i = 0; i < census->theirs.count; i++)
+		if (census->theirs.step[i].kind == STEP_RULE)
+			count_rule(census, &census->theirs.step[i].rule, 1);
+}
+
+static int take_census(const struct arrangement *a, struct census *census)
+{
+	census->steps = &a->steps;
+	state_each(count_wanted, census);
+	return rtnl_rules(a->rtnl, count_there, census);
 }
 
 /* A route to a host has nothing to be put back: its address is ours. */
@@ -405,7 +442,7 @@ static int put_back_address(int rtnl, const char *interface, const struct prefix
 }
 
 /* Return: 0 if it was put back, -EEXIST if it is there or of the kinds that nobody takes away. */
-static int put_back(const struct arrangement *a, const struct step *step, const bool lacking[2])
+static int put_back(const struct arrangement *a, const struct step *step, int missing)
 {
 	switch ((enum step_kind)step->kind) {
 	case STEP_ADDRESS:
@@ -413,8 +450,7 @@ static int put_back(const struct arrangement *a, const struct step *step, const 
 	case STEP_ROUTE:
 		return rtnl_route(a->rtnl, true, step->interface, &step->route);
 	case STEP_RULE:
-		return lacking[step_is_ipv6(step)] ? rtnl_rule(a->rtnl, true, &step->rule)
-						   : -EEXIST;
+		return missing > 0 ? rtnl_rule(a->rtnl, true, &step->rule) : -EEXIST;
 	case STEP_LINK:
 	case STEP_FIREWALL:
 	case STEP_SYSCTL:
@@ -427,16 +463,24 @@ static int put_back(const struct arrangement *a, const struct step *step, const 
 
 int arrange_restore(struct arrangement *a)
 {
-	const bool lacking[2] = { lacks_rules(a, false), lacks_rules(a, true) };
-	int restored, error = 0;
+	scoped_memory struct census *census = calloc(1, sizeof(*census));
+	scoped_fd lock = -1;
+	int restored, error;
 
 	if (a->steps.count == 0)
 		return 0;
+	if (!census)
+		return -ENOMEM;
+	error = state_lock(&lock);
+	if (!error)
+		error = take_census(a, census);
+	if (error)
+		return error;
 	restored = revive_link(a);
 	if (restored < 0)
 		return restored;
 	for (size_t i = 0; i < a->steps.count && (!error || error == -EEXIST); i++) {
-		error = put_back(a, &a->steps.step[i], lacking);
+		error = put_back(a, &a->steps.step[i], census->missing[i]);
 		restored += !error;
 	}
 	return error && error != -EEXIST ? error : restored;

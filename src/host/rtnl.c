@@ -106,6 +106,12 @@ static struct nlmsghdr *begin(void *room, uint16_t type, uint16_t flags)
 	return request;
 }
 
+/* On a kernel without IPv6 there is nothing to be told of it. */
+static int without_ipv6(int error)
+{
+	return error == -EAFNOSUPPORT || error == -EOPNOTSUPP ? 0 : error;
+}
+
 union request_room {
 	char bytes[REQUEST_BYTES];
 	struct nlmsghdr header; /* for its alignment */
@@ -328,37 +334,59 @@ static int find_rule_of_ours(const struct nlmsghdr *message, void *context)
 	return MNL_CB_OK;
 }
 
-/* A rule that is looked for. */
-struct wanted_rule {
-	const struct step_rule *rule;
-	bool found;
+struct rule_listener {
+	void (*each)(void *context, const struct step_rule *rule);
+	void *context;
 };
 
-static int compare_rule(const struct nlmsghdr *message, void *context)
+static uint32_t get_u32(const struct nlattr *attribute)
+{
+	return attribute ? mnl_attr_get_u32(attribute) : 0;
+}
+
+static int take_rule(const struct nlmsghdr *message, void *context)
 {
 	const struct nlattr *attribute[FRA_PROTOCOL + 1] = { NULL };
-	struct wanted_rule *wanted = context;
+	const struct fib_rule_hdr *body = mnl_nlmsg_get_payload(message);
+	const struct rule_listener *listener = context;
+	struct step_rule rule = { .family = body->family == AF_INET ? 4 : 6 };
 
-	collect(message, sizeof(struct fib_rule_hdr), FRA_PROTOCOL, attribute);
-	wanted->found |= attribute[FRA_PROTOCOL] && attribute[FRA_PRIORITY] &&
-			 attribute[FRA_TABLE] &&
-			 mnl_attr_get_u8(attribute[FRA_PROTOCOL]) == STEP_PROTOCOL &&
-			 mnl_attr_get_u32(attribute[FRA_PRIORITY]) == wanted->rule->priority &&
-			 mnl_attr_get_u32(attribute[FRA_TABLE]) == wanted->rule->table;
+	collect(message, sizeof(*body), FRA_PROTOCOL, attribute);
+	if (!attribute[FRA_PROTOCOL] || mnl_attr_get_u8(attribute[FRA_PROTOCOL]) != STEP_PROTOCOL)
+		return MNL_CB_OK;
+	rule.priority = get_u32(attribute[FRA_PRIORITY]);
+	rule.mark = get_u32(attribute[FRA_FWMARK]);
+	rule.table = get_u32(attribute[FRA_TABLE]);
+	rule.target = get_u32(attribute[FRA_GOTO]);
+	/* The kernel tells -1 where none was set. */
+	rule.local_only = attribute[FRA_SUPPRESS_PREFIXLEN] &&
+			  get_u32(attribute[FRA_SUPPRESS_PREFIXLEN]) == 0;
+	if (attribute[FRA_UID_RANGE])
+		rule.user = ((const struct fib_rule_uid_range *)mnl_attr_get_payload(
+				     attribute[FRA_UID_RANGE]))
+				    ->start;
+	if (attribute[FRA_SRC])
+		rule.from = get_address(attribute[FRA_SRC]);
+	listener->each(listener->context, &rule);
 	return MNL_CB_OK;
 }
 
-int rtnl_has_rule(int fd, const struct step_rule *rule, bool *ret_found)
+static int rules_of(int fd, uint8_t family, struct rule_listener *listener)
 {
-	struct wanted_rule wanted = { .rule = rule };
 	struct nlmsghdr *request = begin(request_room(), RTM_GETRULE, NLM_F_REQUEST | NLM_F_DUMP);
 	struct fib_rule_hdr *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
-	int error;
 
-	body->family = rule->family == 4 ? AF_INET : AF_INET6;
-	error = talk(fd, request, compare_rule, &wanted);
-	*ret_found = wanted.found;
-	return error;
+	body->family = family;
+	return talk(fd, request, take_rule, listener);
+}
+
+int rtnl_rules(int fd, void (*each)(void *context, const struct step_rule *rule), void *context)
+{
+	struct rule_listener listener = { each, context };
+	int ipv4 = rules_of(fd, AF_INET, &listener);
+	int ipv6 = rules_of(fd, AF_INET6, &listener);
+
+	return ipv4 ? ipv4 : without_ipv6(ipv6);
 }
 
 /* The kernel says of each change over whose socket it was asked for. */
@@ -450,9 +478,7 @@ int rtnl_clear_rules(int fd)
 	int ipv4 = clear_rules_of(fd, AF_INET);
 	int ipv6 = clear_rules_of(fd, AF_INET6);
 
-	if (ipv6 == -EAFNOSUPPORT || ipv6 == -EOPNOTSUPP)
-		ipv6 = 0;
-	return ipv4 ? ipv4 : ipv6;
+	return ipv4 ? ipv4 : without_ipv6(ipv6);
 }
 
 static uint32_t mtu_metric(const struct nlattr *metrics)
@@ -630,7 +656,5 @@ int rtnl_routes(int fd,
 	int ipv4 = routes_of(fd, AF_INET, &listener);
 	int ipv6 = routes_of(fd, AF_INET6, &listener);
 
-	if (ipv6 == -EAFNOSUPPORT || ipv6 == -EOPNOTSUPP)
-		ipv6 = 0;
-	return ipv4 ? ipv4 : ipv6;
+	return ipv4 ? ipv4 : without_ipv6(ipv6);
 }

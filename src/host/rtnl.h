@@ -56,8 +56,8 @@ int rtnl_connected_route(int fd, const char *interface, const struct prefix *add
 /** rtnl_rule() - add or remove a policy rule; there may be several that are equal, one goes a call */
 int rtnl_rule(int fd, bool add, const struct step_rule *rule);
 
-/** rtnl_has_rule() - is there a rule of ours of this family and priority that asks this table? */
-int rtnl_has_rule(int fd, const struct step_rule *rule, bool *ret_found);
+/** rtnl_rules() - call @each with every policy rule of both families that has our routing protocol number */
+int rtnl_rules(int fd, void (*each)(void *context, const struct step_rule *rule), void *context);
 
 /**
  * rtnl_clear_rules() - remove every policy rule with our routing protocol number, in both families

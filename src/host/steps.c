@@ -208,7 +208,7 @@ static bool is_same_prefix(const struct prefix *a, const struct prefix *b)
 	return a->length == b->length && address_equal(&a->address, &b->address);
 }
 
-static bool is_same_rule(const struct step_rule *a, const struct step_rule *b)
+bool step_rule_equal(const struct step_rule *a, const struct step_rule *b)
 {
 	return a->family == b->family && a->local_only == b->local_only &&
 	       a->priority == b->priority && a->mark == b->mark && a->user == b->user &&
@@ -231,7 +231,7 @@ static bool is_same_change(const struct step *a, const struct step *b)
 		return is_same_prefix(&a->route.network, &b->route.network) &&
 		       a->route.table == b->route.table;
 	case STEP_RULE:
-		return is_same_rule(&a->rule, &b->rule);
+		return step_rule_equal(&a->rule, &b->rule);
 	case STEP_NONE:
 	case STEP_FIREWALL: /* what is in it is compared elsewhere: ruleset_equal() */
 	case STEP_KIND_COUNT:

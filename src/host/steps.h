@@ -110,6 +110,9 @@ void steps_of_plan(const struct plan *plan, const struct facts *facts, struct st
 /** steps_find() - the step of the list that is the same change as @step, or NULL */
 const struct step *steps_find(const struct steps *steps, const struct step *step);
 
+/** step_rule_equal() - are they the same rule, whoever's? */
+bool step_rule_equal(const struct step_rule *a, const struct step_rule *b);
+
 /** step_outlives_tun() - would it stay if the tun device and all our processes vanished? */
 bool step_outlives_tun(const struct step *step);
 

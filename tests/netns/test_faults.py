@@ -308,13 +308,22 @@ def flush_rules(client):
     client.ip("-4", "rule", "add", "pref", "32767", "lookup", "default")
 
 
+def flush_all_but_jumps(client):
+    """As systemd-networkd 252 does when it configures a device: it does not know how to delete the others."""
+    for family in ("-4", "-6"):
+        for rule in client.ip(family, "rule").splitlines():
+            if "proto 109" in rule and "goto" not in rule:
+                client.ip(family, "rule", "del", "pref", rule.partition(":")[0])
+
+
 @pytest.mark.parametrize("take_away", [
     lambda client: client.ip("link", "set", "minivpn0", "down"),
     lambda client: client.sysctl("net.ipv6.conf.minivpn0.disable_ipv6", 1),
     lambda client: flush(client, "address", "flush", "dev", "minivpn0"),
     flush_table,
     flush_rules,
-], ids=["down", "no IPv6", "addresses", "routes", "rules"])
+    flush_all_but_jumps,
+], ids=["down", "no IPv6", "addresses", "routes", "rules", "some rules"])
 def test_what_leads_into_a_full_tunnel_is_put_back(world, take_away):
     """Otherwise everything would leave beside it while it says that it is up."""
     world.start_server()
@@ -329,6 +338,19 @@ def test_what_leads_into_a_full_tunnel_is_put_back(world, take_away):
         assert world.client.ping(address).received == 3
     assert client.stop() == 0
     world.client.assert_as_before(before)
+
+
+def test_a_server_whose_interface_loses_ipv6_has_it_back(world):
+    """As NetworkManager does when networking is switched off, and on again."""
+    before = world.server.snapshot()
+    server = world.start_server()
+    world.start_client()
+    world.server.sysctl("net.ipv6.conf.minivpn0.disable_ipv6", 1)
+    server.wait_for_output("is put back")
+    assert world.client.ping(INNER["ipv6"]).received == 3
+    assert "cannot be put back" not in server.output()
+    assert server.stop() == 0
+    world.server.assert_as_before(before)
 
 
 def test_an_interface_too_small_for_ipv6_does_not_let_it_leave_beside(world):

@@ -364,6 +364,23 @@ def test_two_full_tunnels_do_not_disturb_each_other(host):
     host.assert_as_before(before)
 
 
+def test_two_full_tunnels_have_as_many_rules_again_as_were_taken_away(host):
+    before = host.snapshot()
+    houses = []
+    for device, net in (("tun0", "9"), ("tun1", "8")):
+        houses.append(Household(host, "full", device=device))
+        houses[-1].apply(*(line.replace("10.9", f"10.{net}").replace("fd09", f"fd0{net}") for line in FULL))
+    wait_for(lambda: host.snapshot()["rules"].count("30000:\tfrom all fwmark 0x6d goto 30009 proto 109") == 4)
+    both = sorted(host.snapshot()["rules"])
+    for pref in ("30000", "30009", "30002", "30004"):
+        for family in ("-4", "-6"):
+            host.run("ip", family, "rule", "del", "pref", pref)
+    wait_for(lambda: sorted(host.snapshot()["rules"]) == both, what="as many as before")
+    for house in houses:
+        assert house.process.stop() == 0
+    host.assert_as_before(before)
+
+
 def test_table_installed_by_hand_is_not_touched(host):
     host.run("minivpn-nft", "install", "--tun", "tun0", "--source", "10.1.0.0/16")
     before = host.snapshot()
