@@ -76,16 +76,19 @@ static void print_help(enum role role)
 	config_help(role, stdout);
 }
 
-static int refuse_flag(int value, char *argv[])
+/* A letter that is none stands in optopt; so does a flag that is one, but takes no value (getopt(3)). */
+static int refuse_flag(int value, enum role role, char *argv[])
 {
-	const char *found = argv[optind - 1];
+	const char *command = role == ROLE_SERVER ? "server" : "client", *found = argv[optind - 1];
 
 	if (value == ':')
 		say("%s: found nothing behind it, expected a value", found);
-	else if (optopt && optopt < FIRST_LONG)
-		say("-%c: no such option (minivpn --help)", optopt);
+	else if (setting_of(optopt, role) || optopt == HELP)
+		say("%s: found a value, expected none", found);
+	else if (optopt)
+		say("-%c: no such option (minivpn %s --help)", optopt, command);
 	else
-		say("%s: no such option, or one that takes no value (minivpn --help)", found);
+		say("%s: no such option (minivpn %s --help)", found, command);
 	return EXIT_USAGE;
 }
 
@@ -106,7 +109,7 @@ static int read_flags(int argc, char *argv[], enum role role, struct config *con
 		}
 		s = setting_of(value, role);
 		if (!s)
-			return refuse_flag(value, argv);
+			return refuse_flag(value, role, argv);
 		if (!config_set(config, s, optarg, &complaint)) {
 			say("--%s", complaint.text);
 			return EXIT_USAGE;

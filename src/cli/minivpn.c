@@ -50,18 +50,28 @@ static int say_unknown(const char *name)
 	return EXIT_USAGE;
 }
 
+static bool is_help_flag(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* Two commands have no options of their own. */
+static int run(const struct command *command, int argc, char *argv[])
+{
+	if ((command->run == command_version || command->run == command_help) && argc == 2 &&
+	    is_help_flag(argv[1])) {
+		printf("usage: minivpn %s\n", command->usage);
+		return EXIT_SUCCESS;
+	}
+	return command->run(argc, argv);
+}
+
 static int help_of(char *name)
 {
 	const struct command *command = command_named(name);
 	char help[] = "--help", *words[] = { name, help, NULL };
 
-	if (!command)
-		return say_unknown(name);
-	if (command->run == command_version || command->run == command_help) {
-		printf("usage: minivpn %s\n", command->usage);
-		return EXIT_SUCCESS;
-	}
-	return command->run(2, words);
+	return command ? run(command, 2, words) : say_unknown(name);
 }
 
 static int command_help(int argc, char *argv[])
@@ -116,11 +126,11 @@ int main(int argc, char *argv[])
 	}
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
 		name = "version";
-	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+	if (is_help_flag(name))
 		name = "help";
 	command = command_named(name);
 	if (command)
-		return conclude(command->run(argc - 1, argv + 1));
+		return conclude(run(command, argc - 1, argv + 1));
 	if (*name)
 		return say_unknown(name);
 	say("a command is missing, expected server, client or another that minivpn help lists");

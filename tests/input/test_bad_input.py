@@ -99,10 +99,13 @@ def test_values(machine, key, role, option, value):
 @pytest.mark.parametrize("command, says", [
     ([], "a command is missing, expected server, client"),
     (["sever"], "'sever' is no command, expected server, client"),
-    (["server", "--nonsense"], "--nonsense: no such option"),
-    (["server", "-x"], "-x: no such option"),
+    (["server", "--nonsense"], "--nonsense: no such option (minivpn server --help)"),
+    (["client", "-x"], "-x: no such option (minivpn client --help)"),
+    (["server", "--no-nat", "-dx"], "-x: no such option (minivpn server --help)"),
     (["server", "--mtu"], "--mtu: found nothing behind it"),
-    (["server", "--no-nat=yes"], "--no-nat=yes: no such option, or one that takes no value"),
+    (["server", "--no-nat=yes"], "--no-nat=yes: found a value, expected none"),
+    (["server", "--debug=yes"], "--debug=yes: found a value, expected none"),
+    (["client", "--help=all"], "--help=all: found a value, expected none"),
     (["server", "--keepalive", "10"], "--keepalive: no such option"),
     (["client", "--no-nat"], "--no-nat: no such option"),
     (["client", "--kill-switch"], "--kill-switch: no such option"),
@@ -136,7 +139,7 @@ def test_command_lines(machine, command, says):
 
 
 @pytest.mark.parametrize("command", ["server", "client", "status", "down", "keylog", "invite", "list", "remove", "rotate",
-                                     "reload"])
+                                     "reload", "version", "help"])
 def test_help_of_a_command_is_had_both_ways(machine, command):
     said = [machine.run(MINIVPN, *words).stdout for words in (("help", command), (command, "--help"))]
     assert said[0] == said[1] and said[0].startswith(f"usage: minivpn {command}")
