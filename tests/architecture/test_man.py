@@ -76,6 +76,22 @@ def test_the_file_has_the_settings_that_it_may_have(tmp_path):
     assert settings == taken
 
 
+def test_what_no_file_may_have_stands_last_and_is_counted():
+    settings = {line.split("*")[1] for line in paragraphs("minivpn.conf.5.scd", "SETTINGS")}
+    flags = [name for name in flags_in("minivpn.8.scd") if name[2:] not in settings]
+    assert list(flags_in("minivpn.8.scd"))[-len(flags):] == flags
+    number = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight"][len(flags)]
+    assert f"All but the last {number} may also stand" in (PAGES / "minivpn.8.scd").read_text()
+
+
+def test_the_lines_of_a_key_file_are_all_there():
+    told = re.findall(r"^\| `([\w-]+)` \|", (SOURCE / "keys" / "README.md").read_text(), re.MULTILINE)
+    assert [line.strip("*") for line in paragraphs("minivpn-keygen.1.scd", "KEY FILES")] == told
+    source = (SOURCE / "keys" / "keytext.c").read_text()
+    fields = source.split("} fields[] = {")[1].split("};")[0]
+    assert re.findall(r'\{ "([\w-]+)",', fields) == told
+
+
 def test_the_examples_are_taken(tmp_path):
     examples = re.findall(r"```\n(\[(\w+)\].*?)```", (PAGES / "minivpn.conf.5.scd").read_text(),
                           re.DOTALL)
