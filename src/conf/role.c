@@ -52,6 +52,8 @@ static void copy_common(const struct config *config, struct tunnel *t)
 static bool complete_server(const struct config *config, const struct key_facts *facts,
 			    struct tunnel *t, struct complaint *ret_complaint)
 {
+	if (t->bind_port == 0)
+		t->bind_port = PORT_DEFAULT;
 	t->address_count = role_own_addresses(config, facts, t->address);
 	if (t->address_count > TUNNEL_ADDRESSES_MAX)
 		return complain(ret_complaint, 0,

@@ -20,6 +20,7 @@ enum { LIMITS_ROUTES_MAX = 128 };
  * @shortest_ipv4, @shortest_ipv6: no route may be shorter than this, with @any_route
  * @forward:       may it have the host forward, and masquerade?
  * @out:           the only interface to forward to, or empty for any
+ * @local, @port:  what its UDP sockets are bound to; port 0: one that the kernel chooses, the same for all
  */
 struct limits {
 	char interface[PLAN_INTERFACE_BYTES];
@@ -30,6 +31,8 @@ struct limits {
 	uint8_t shortest_ipv4, shortest_ipv6;
 	bool forward;
 	char out[PLAN_INTERFACE_BYTES];
+	struct address local;
+	uint16_t port;
 };
 
 /**

@@ -47,6 +47,7 @@ enum phase {
  * @phase:       decides which requests are permitted
  * @arrangement: what is in force
  * @routes:      of peers, @route_count of them: they are not in the plan, and go with the device
+ * @port:        of UDP sockets; 0 = the kernel is still to choose one
  * @taken_away:  how often it is told that somebody undoes what we do
  * @bypass:      what was told of ways beside a full tunnel
  */
@@ -57,6 +58,7 @@ struct stewardship {
 	struct arrangement arrangement;
 	struct prefix *routes;
 	size_t route_count;
+	uint16_t port;
 	struct log_rate taken_away;
 	struct bypass bypass;
 };
@@ -216,6 +218,18 @@ static int prepare_udp(int fd, bool ipv6, bool shared, uint32_t buffer_bytes)
 	return 0;
 }
 
+static uint16_t bound_port(int fd)
+{
+	union {
+		struct sockaddr_in four; /* the port is at the same place in both */
+		struct sockaddr_in6 six;
+	} name = { .four.sin_port = 0 };
+	socklen_t bytes = sizeof(name);
+
+	getsockname(fd, (struct sockaddr *)&name, &bytes);
+	return ntohs(name.four.sin_port);
+}
+
 /* One socket for both families, where the host has both. */
 static int open_udp_socket(const struct request *request, int *ret_fd)
 {
@@ -242,10 +256,13 @@ static int open_udp_socket(const struct request *request, int *ret_fd)
 static const char *open_udp(struct stewardship *s, const struct request *request,
 			    struct reply *reply, int *ret_passed)
 {
-	(void)s;
 	if (request->udp.buffer_bytes > INT32_MAX)
 		return "impossible socket buffer";
+	if (!address_equal(&request->udp.local, &s->limits->local) || request->udp.port != s->port)
+		return "another UDP socket";
 	reply->error = open_udp_socket(request, ret_passed);
+	if (!reply->error)
+		s->port = bound_port(*ret_passed);
 	return NULL;
 }
 
@@ -409,6 +426,7 @@ int steward_main(int fd, int lifeline, int state, const struct limits *limits)
 	struct stewardship s = { .line = fd,
 				 .limits = limits,
 				 .phase = PHASE_IDLE,
+				 .port = limits->port,
 				 .taken_away.interval_ns = TAKEN_AWAY_INTERVAL_NS };
 	scoped_fd changes = -1;
 	enum outcome outcome;

@@ -52,7 +52,7 @@ int steward_remove_route(struct steward *steward, const struct prefix *network);
 /**
  * steward_open_udp() - a UDP socket with what only rights can give
  * @local:        address to bind to; none = any, of both families where the host has them
- * @port:         port to bind to; 0 = the kernel chooses
+ * @port:         port to bind to; 0 = the kernel chooses, and further sockets have the port of the first
  * @shared:       others have the port already, and share it (SO_REUSEPORT)
  * @buffer_bytes: for SO_RCVBUFFORCE and SO_SNDBUFFORCE; 0 = leave them
  * @ret_fd:       non-blocking, close-on-exec, marked with PLAN_SOCKET_MARK

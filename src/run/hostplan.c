@@ -96,6 +96,8 @@ void hostplan_limits(const struct tunnel *tunnel, struct limits *ret_limits)
 	struct limits limits = { .full_tunnel = tunnel->full_tunnel };
 
 	strcpy(limits.interface, tunnel->interface);
+	limits.local = tunnel->bind_address;
+	limits.port = tunnel->bind_port;
 	if (tunnel->role == ROLE_SERVER) {
 		limits.forward = true;
 		strcpy(limits.out, tunnel->out_interface);

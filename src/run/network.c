@@ -93,17 +93,10 @@ static int open_tun(const struct tunnel *tunnel, unsigned *workers, struct tun *
 	return error ? say_tun(tunnel->interface, error) : 0;
 }
 
-static uint16_t own_port(const struct tunnel *tunnel)
-{
-	if (tunnel->bind_port == 0 && tunnel->role == ROLE_SERVER)
-		return DEFAULT_PORT;
-	return tunnel->bind_port;
-}
-
 static int open_udp(struct network *network, int *ret_fd)
 {
 	const struct tunnel *tunnel = network->tunnel;
-	uint16_t port = own_port(tunnel);
+	uint16_t port = tunnel->bind_port;
 	int error = steward_open_udp(network->steward, &tunnel->bind_address, port, false,
 				     SOCKET_BUFFER_BYTES, ret_fd);
 

@@ -27,7 +27,7 @@ int tunnel_run(const struct tunnel *tunnel)
 	};
 
 	if (tunnel->role == ROLE_SERVER)
-		household.port = tunnel->bind_port ? tunnel->bind_port : DEFAULT_PORT;
+		household.port = tunnel->bind_port;
 	hostplan_limits(tunnel, &household.limits);
 	return keeper_run(&household);
 }

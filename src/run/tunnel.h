@@ -20,7 +20,6 @@ enum {
 	TUNNEL_ADDRESSES_MAX = 4,
 	TUNNEL_ROUTES_MAX = 64,
 	TUNNEL_DNS_MAX = 4,
-	DEFAULT_PORT = 4500,
 };
 
 /**
@@ -31,9 +30,9 @@ enum {
  *                 steward was forked.  Empty if the client's key arrives by @key_fd
  * @key_fd:        a descriptor to read the key or invite text from, or -1
  * @bind_address:  our own outer address; none = every address
- * @bind_port:     our own UDP port; 0: server DEFAULT_PORT, client ephemeral
- * @remote_host:   client: name or address of the server; empty = the key file's endpoint
- * @remote_port:   client: 0 = the key file's, else DEFAULT_PORT
+ * @bind_port:     our own UDP port; client: 0 = one that the kernel chooses
+ * @remote_host:   client: name or address of the server
+ * @remote_port:   client: and its port
  * @address:       our own inner addresses with prefix length.  Server: required, the networks clients
  *                 get theirs from.  Client: overrides what the server gives
  * @route:         client: destinations through the tunnel (split tunnel); server: handed to the clients

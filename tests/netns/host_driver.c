@@ -240,6 +240,10 @@ static void read_limit(struct limits *limits, const char *word)
 		strncpy(limits->out, word + 4, sizeof(limits->out) - 1);
 	else if (strncmp(word, "route=", 6) == 0)
 		limits->route[limits->route_count++] = prefix_of(word + 6);
+	else if (strncmp(word, "local=", 6) == 0)
+		limits->local = prefix_of(word + 6).address;
+	else if (strncmp(word, "port=", 5) == 0)
+		limits->port = (uint16_t)atoi(word + 5);
 }
 
 int main(int argc, char **argv)

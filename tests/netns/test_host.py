@@ -121,7 +121,9 @@ def test_full_tunnel_takes_what_it_should_and_nothing_else(host):
 def test_steward_opens_a_marked_socket(host):
     house = Household(host, "full")
     assert house.ask("udp :: 0") == "udp: ok\nmark 0x6d\n"
+    house = Household(host, "full", "local=192.0.2.2", "port=4500", device="tun1")
     assert house.ask("udp 192.0.2.2 4500") == "udp: ok\nmark 0x6d\n"
+    house = Household(host, "full", "local=192.0.2.77", "port=4500", device="tun2")
     assert "Cannot assign" in house.ask("udp 192.0.2.77 4500")
 
 
@@ -473,6 +475,10 @@ def test_mss_is_clamped_both_ways(machines, lab, narrow, address):
     (["full"], SERVER, "forwarding"),
     (["forward", "out=eth0"], [*SERVER, "out eth1"], "another interface"),
     (["full"], ["mtu 100"], "MTU below 1280"),
+    (["full", "port=4500"], ["udp :: 53"], "another UDP socket"),
+    (["full", "port=4500", "local=192.0.2.2"], ["udp :: 4500"], "another UDP socket"),
+    (["full"], ["udp :: 4500"], "another UDP socket"),
+    (["full"], ["udp :: 0", "udp :: 0"], "another UDP socket"),
 ])
 def test_betrayal_ends_everything(host, limits, lines, complaint):
     before = host.snapshot()

@@ -317,6 +317,7 @@ static void a_server_is_the_first_host_of_its_keys_networks(void **state)
 	assert_true(role_tunnel(&config, ROLE_SERVER, &facts, -1, &tunnel, &complaint));
 	assert_int_equal(tunnel.address_count, 1);
 	assert_false(tunnel.nat || tunnel.default_route_offered);
+	assert_int_equal(tunnel.bind_port, PORT_DEFAULT);
 }
 
 static void a_client_needs_a_server(void **state)
@@ -332,6 +333,7 @@ static void a_client_needs_a_server(void **state)
 	assert_true(role_tunnel(&config, ROLE_CLIENT, &facts, -1, &tunnel, &complaint));
 	assert_string_equal(tunnel.remote_host, "192.0.2.1");
 	assert_int_equal(tunnel.remote_port, PORT_DEFAULT);
+	assert_int_equal(tunnel.bind_port, 0);
 	assert_int_equal(tunnel.keepalive_s, 10);
 	assert_true(tunnel.full_tunnel);
 	assert_true(config_set(&config, config_setting("remote", ROLE_CLIENT), "a.example:77",

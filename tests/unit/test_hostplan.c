@@ -26,11 +26,15 @@ static void a_server_forwards_for_its_networks(void **state)
 	tunnel.address[0] = prefix("10.1.2.1/24");
 	tunnel.address[1] = prefix("fd00:1::1/64");
 	tunnel.address_count = 2;
+	tunnel.bind_address = prefix("192.0.2.1/32").address;
+	tunnel.bind_port = 4500;
 	strcpy(tunnel.out_interface, "eth7");
 	hostplan_make(&tunnel, NULL, NULL, &plan);
 	hostplan_limits(&tunnel, &limits);
 	assert_null(plan_check(&plan));
 	assert_null(limits_permit_plan(&limits, &plan));
+	assert_true(address_equal(&limits.local, &tunnel.bind_address));
+	assert_int_equal(limits.port, 4500);
 	assert_int_equal(plan.address_count, 2);
 	assert_int_equal(plan.network_count, 2);
 	assert_int_equal(plan.network[0].address.b[15], 0);
