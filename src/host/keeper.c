@@ -99,6 +99,15 @@ static int open_lines(struct keeper *k)
 
 /* --- the children ----------------------------------------------------------------------------- */
 
+/* Nobody reads it any more; it may be a key file, which could be read again (`minivpn client - < FILE`). */
+static void leave_standard_input(void)
+{
+	scoped_fd nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0)
+		close(STDIN_FILENO);
+}
+
 /* A child's first steps.  The terminal is the keeper's, with its signals: whoever took over a child of its
  * session could type into it what root's shell would then run (TIOCSTI). */
 static void begin_child(const struct keeper *k, const char *name, bool until_told)
@@ -107,6 +116,7 @@ static void begin_child(const struct keeper *k, const char *name, bool until_tol
 
 	prctl(PR_SET_NAME, name);
 	setsid();
+	leave_standard_input();
 	for (size_t i = 0; i < sizeof(terminal) / sizeof(*terminal); i++)
 		signal(terminal[i], SIG_IGN);
 	signal(SIGTERM, until_told ? SIG_DFL : SIG_IGN);

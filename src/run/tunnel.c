@@ -5,10 +5,13 @@
 #include "io/resolver.h"
 #include "run/hostplan.h"
 #include "run/network.h"
+#include "scope.h"
 
 static int resolve(void *context, int fd)
 {
-	(void)context;
+	const struct tunnel *tunnel = context;
+
+	close_fd(&(int){ tunnel->key_fd }); /* the key is not for it */
 	return resolver_serve(fd);
 }
 

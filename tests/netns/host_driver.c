@@ -3,7 +3,7 @@
  * The host's side of a tunnel without the tunnel: keeper, steward and a network process that has a tun
  * device and does what it reads on standard input, a line at a time.
  *
- *	minivpn-host-driver IF [full] [forward] [any-route] [out=IF2] [route=CIDR]...
+ *	minivpn-host-driver IF [full] [forward] [any-route] [out=IF2] [route=CIDR]... [local=ADDR] [port=N]
  *
  * The words are the limits.  Lines: `address CIDR`, `route CIDR`, `network CIDR`, `mtu N`,
  * `out IF`, `refuse ipv4|ipv6`, `server ADDR:PORT`, `nat`, `isolate`, `clamp`, `forward`, `clear`
@@ -25,6 +25,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+
+static int orders; /* standard input as it was: the keeper's children have none */
 
 static int open_tun(const char *name)
 {
@@ -197,6 +199,7 @@ static int network(void *context, struct steward *steward, int resolver)
 	struct plan plan = begun_plan(interface);
 
 	(void)resolver;
+	dup2(orders, STDIN_FILENO);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setvbuf(stdin, NULL, _IONBF, 0);
 	printf("ready\n");
@@ -256,5 +259,6 @@ int main(int argc, char **argv)
 	memcpy(household.limits.interface, argv[1], strnlen(argv[1], PLAN_INTERFACE_BYTES - 1));
 	for (int i = 2; i < argc; i++)
 		read_limit(&household.limits, argv[i]);
+	orders = dup(STDIN_FILENO);
 	return keeper_run(&household);
 }

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from four_machines import INNER, children
+from four_machines import INNER, OUTER, children
 
 
 def written_secret(key_path):
@@ -84,6 +84,20 @@ def test_it_is_in_no_line_of_the_log_and_in_no_command_line(daemons):
                 assert not [form for form in forms if form in content]
         assert "sequence" in daemon.output()
         assert not [form for form in forms if form.decode() in daemon.output()]
+
+
+def test_a_key_from_standard_input_is_open_to_nobody_any_more(world):
+    """A file would still be there to be read again, whatever was read of it: by who looks names up, too."""
+    world.start_server()
+    with open(world.key, "rb") as key:
+        client = world.client.start("minivpn", "client", "--remote", OUTER["ipv4"], "-", stdin=key)
+    client.wait_for_output("tunnel: up")
+    for name, pid in children(client).items():
+        held = {number: os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
+        assert held["0"] == "/dev/null", name
+        assert not [what for what in held.values() if what == world.key], name
+        if name == "resolve":
+            assert not [what for what in held.values() if what.startswith("pipe:")]
 
 
 def test_the_process_that_reads_the_network_has_no_rights(daemons):
