@@ -17,7 +17,8 @@ enum { LIMITS_ROUTES_MAX = 128 };
  * @full_tunnel:   may it take the default route, or refuse a family?
  * @any_route:     may it take routes that are not in @route?  (On a server peers bring their own.)
  * @route:         networks whose parts may be routed into the tunnel
- * @shortest_ipv4, @shortest_ipv6: no route may be shorter than this, with @any_route
+ * @shortest_ipv4, @shortest_ipv6: no route may be shorter than this, with @any_route, and no network that
+ *                 comes with an address
  * @forward:       may it have the host forward, and masquerade?
  * @out:           the only interface to forward to, or empty for any
  * @local, @port:  what its UDP sockets are bound to; port 0: one that the kernel chooses, the same for all
@@ -45,5 +46,8 @@ const char *limits_permit_plan(const struct limits *limits, const struct plan *p
 
 /** limits_permit_route() - may this network (host bits clear) be routed into the tunnel? */
 bool limits_permit_route(const struct limits *limits, const struct prefix *network);
+
+/** limits_permit_address() - may the tunnel have this address, with whose network the kernel routes all of it? */
+bool limits_permit_address(const struct limits *limits, const struct prefix *address);
 
 #endif

@@ -46,11 +46,33 @@ static bool has_address(const struct plan *plan, bool ipv4)
 	return false;
 }
 
-static void add_routes(struct plan *plan, const struct prefix *route, unsigned count, bool whole)
+/* What the server gives may be beyond what the steward is told to permit: of a large network only the address
+ * is ours. */
+static void add_addresses(struct plan *plan, const struct prefix *address, unsigned count,
+			  const struct limits *limits)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct prefix own = address[i];
+
+		if (!limits_permit_address(limits, &own))
+			own.length = address_is_ipv4(&own.address) ? 32 : 128;
+		plan_add_address(plan, &own);
+	}
+}
+
+static bool takes_route(const struct plan *plan, const struct prefix *route,
+			const struct limits *limits)
+{
+	if (route->length > 0)
+		return limits_permit_route(limits, route);
+	return limits->full_tunnel && has_address(plan, address_is_ipv4(&route->address));
+}
+
+static void add_routes(struct plan *plan, const struct prefix *route, unsigned count,
+		       const struct limits *limits)
 {
 	for (unsigned i = 0; i < count; i++)
-		if (route[i].length > 0 ||
-		    (whole && has_address(plan, address_is_ipv4(&route[i].address))))
+		if (takes_route(plan, &route[i], limits))
 			plan_add_route(plan, &route[i]);
 }
 
@@ -59,7 +81,9 @@ static void plan_for_client(const struct tunnel *tunnel, const struct payload *g
 {
 	const struct prefix *address = tunnel->address, *route = tunnel->route;
 	unsigned addresses = tunnel->address_count, routes = tunnel->route_count;
+	struct limits limits;
 
+	hostplan_limits(tunnel, &limits);
 	if (given && addresses == 0) {
 		address = given->address;
 		addresses = given->address_count;
@@ -68,9 +92,8 @@ static void plan_for_client(const struct tunnel *tunnel, const struct payload *g
 		route = given->route;
 		routes = given->route_count;
 	}
-	for (unsigned i = 0; i < addresses; i++)
-		plan_add_address(plan, &address[i]);
-	add_routes(plan, route, routes, tunnel->full_tunnel);
+	add_addresses(plan, address, addresses, &limits);
+	add_routes(plan, route, routes, &limits);
 	plan_refuse_rest(plan);
 }
 
@@ -108,5 +131,7 @@ void hostplan_limits(const struct tunnel *tunnel, struct limits *ret_limits)
 	limits.shortest_ipv6 = tunnel->full_tunnel ? SHORTEST_FULL : SHORTEST_SPLIT_IPV6;
 	for (unsigned i = 0; i < tunnel->route_count; i++)
 		limits.route[limits.route_count++] = tunnel->route[i];
+	for (unsigned i = 0; i < tunnel->address_count; i++)
+		limits.route[limits.route_count++] = prefix_network(&tunnel->address[i]);
 	*ret_limits = limits;
 }

@@ -20,7 +20,8 @@
  *          a preview before anything was given
  * @server: client: where the server is; NULL on a server
  *
- * On a client its own settings win over what was given.  When one family goes through the tunnel
+ * On a client its own settings win over what was given, and what is beyond hostplan_limits() is left out: a
+ * route, or all of a network but the address in it.  When one family goes through the tunnel
  * whole and the other cannot, the other is refused, so that nothing leaks around the tunnel.
  */
 void hostplan_make(const struct tunnel *tunnel, const struct payload *given,

@@ -7,6 +7,7 @@
 #include "run/network_parts.h"
 
 #include "io/clock.h"
+#include "run/hostplan.h"
 #include "run/overlap.h"
 
 #include <string.h>
@@ -260,6 +261,26 @@ static void warn_of_addresses(const struct network *network)
 	}
 }
 
+/* A split tunnel takes no half of the Internet, in however many pieces it is offered. */
+static void warn_of_limits(const struct network *network)
+{
+	const struct payload *given = &network->given;
+	struct limits limits;
+
+	hostplan_limits(network->tunnel, &limits);
+	for (unsigned i = 0; i < given->address_count && network->tunnel->address_count == 0; i++)
+		if (!limits_permit_address(&limits, &given->address[i]))
+			log_warning(
+				"tunnel: the server gives us %s: of so large a network only the "
+				"address is taken",
+				shown_prefix(&given->address[i]));
+	for (unsigned i = 0; i < given->route_count && network->tunnel->route_count == 0; i++)
+		if (given->route[i].length > 0 && !limits_permit_route(&limits, &given->route[i]))
+			log_warning("tunnel: the server offers a route to %s: that is too much of "
+				    "the Internet for --no-default-route, and is left out",
+				    shown_prefix(&given->route[i]));
+}
+
 static void announce(struct network *network)
 {
 	const struct plan *plan = &network->plan;
@@ -274,10 +295,11 @@ static void announce(struct network *network)
 			   prefixes_print(plan->address, plan->address_count, addresses),
 			   route_words(plan, routes, sizeof(routes)),
 			   shown_endpoint(&network->given_by), (long long)(took_ns / NS_PER_MS));
-	if (!network->was_up)
+	if (!network->was_up) {
 		warn_of_addresses(network);
-	if (!network->was_up)
+		warn_of_limits(network);
 		overlap_warn(plan);
+	}
 	network->was_up = true;
 	notify_send(network->notify, "STATUS=connected");
 }

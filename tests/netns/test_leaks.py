@@ -123,6 +123,19 @@ def test_a_split_tunnel_takes_its_routes_only(world):
     assert inside.count("icmp or icmpv6.type == 128") == 0
 
 
+def test_a_server_cannot_have_more_of_a_split_tunnel(world):
+    """Neither by halves of everything, nor by an address that brings as much with it."""
+    key = world.new_key("greedy", "--address", "10.77.0.2/1,fd77::2/64")
+    world.start_server("--address", "10.77.0.1/24,fd77::1/64", "--route", "0.0.0.0/1,128.0.0.0/1,198.51.100.0/24",
+                       key=key)
+    client = world.start_client("--no-default-route", key=key)
+    client.wait_for_output(r"the server offers a route to 128\.0\.0\.0/1: .* left out")
+    client.wait_for_output(r"the server gives us 10\.77\.0\.2/1: .* only the address is taken")
+    routes = world.client.ip("route", "show", "dev", "minivpn0")
+    assert "198.51.100.0/24" in routes and "/1 " not in routes
+    assert world.client.ping(INNER["ipv4"]).received == 3
+
+
 ECHO = """
 import socket, threading
 def echo(c):

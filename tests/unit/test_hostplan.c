@@ -125,12 +125,53 @@ static void a_clients_own_settings_win(void **state)
 	assert_non_null(limits_permit_plan(&limits, &plan));
 }
 
+static void what_a_server_gives_keeps_within_limits(void **state)
+{
+	struct tunnel tunnel = { .role = ROLE_CLIENT, .interface = "vpn0" };
+	struct payload from_server = given();
+	struct limits limits;
+	struct plan plan;
+
+	(void)state;
+	/* --no-default-route, and halves of everything all the same */
+	from_server.route[0] = prefix("0.0.0.0/1");
+	from_server.route[1] = prefix("128.0.0.0/1");
+	from_server.route[2] = prefix("10.7.0.0/16");
+	from_server.route_count = 3;
+	from_server.address[1] = prefix("198.51.100.2/7");
+	from_server.address[2] = prefix("2001:db8::2/6");
+	from_server.address_count = 3;
+	hostplan_limits(&tunnel, &limits);
+	hostplan_make(&tunnel, &from_server, NULL, &plan);
+	assert_null(limits_permit_plan(&limits, &plan));
+	assert_int_equal(plan.route_count, 1);
+	assert_int_equal(plan.route[0].length, 16);
+	assert_int_equal(plan.address[0].length, 24);
+	assert_int_equal(plan.address[1].length, 32);
+	assert_int_equal(plan.address[2].length, 128);
+
+	/* What a person asked for is permitted. */
+	tunnel.address[0] = prefix("10.9.9.9/4");
+	tunnel.address_count = 1;
+	hostplan_limits(&tunnel, &limits);
+	hostplan_make(&tunnel, &from_server, NULL, &plan);
+	assert_int_equal(plan.address[0].length, 4);
+	assert_null(limits_permit_plan(&limits, &plan));
+
+	tunnel.full_tunnel = true;
+	hostplan_limits(&tunnel, &limits);
+	hostplan_make(&tunnel, &from_server, NULL, &plan);
+	assert_int_equal(plan.route_count, 3);
+	assert_null(limits_permit_plan(&limits, &plan));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_server_forwards_for_its_networks),
 		cmocka_unit_test(a_full_tunnel_leaks_in_no_family),
 		cmocka_unit_test(a_clients_own_settings_win),
+		cmocka_unit_test(what_a_server_gives_keeps_within_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

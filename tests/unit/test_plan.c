@@ -205,6 +205,18 @@ static void test_limits(void **state)
 	add_route(&plan, "128.0.0.0/1");
 	assert_string_equal(limits_permit_plan(&full, &plan), "a route to other networks");
 
+	/* The kernel makes a route of it. */
+	plan = good_plan();
+	plan.network_count = 0;
+	plan.address[0] = prefix("9.0.0.1/7");
+	assert_string_equal(limits_permit_plan(&full, &plan), "an address of too large a network");
+	plan.address[0] = prefix("9.0.0.1/8");
+	assert_null(limits_permit_plan(&full, &plan));
+	split.shortest_ipv4 = 17;
+	assert_non_null(limits_permit_plan(&split, &plan));
+	plan.address[0] = prefix("192.168.7.1/16");
+	assert_null(limits_permit_plan(&split, &plan));
+
 	plan = good_plan();
 	assert_string_equal(limits_permit_plan(&full, &plan), "forwarding");
 	full.forward = true;
