@@ -94,12 +94,12 @@ static int collect_own_addresses(struct arrangement *a, const char *interface, s
 
 static int find_facts(struct arrangement *a, const struct plan *plan, struct facts *ret_facts)
 {
-	unsigned index = if_nametoindex(plan->interface);
-
 	memset(ret_facts, 0, sizeof(*ret_facts));
-	if (!index)
+	if (!a->index)
+		a->index = if_nametoindex(plan->interface);
+	if (!a->index)
 		return -ENODEV;
-	ret_facts->table = STEP_TABLE_BASE + index;
+	ret_facts->table = STEP_TABLE_BASE + a->index;
 	if (plan->forward_ipv6)
 		sysctl_advertised(a->name, plan->interface, ret_facts);
 	return plan_takes_endpoint(plan) ? collect_own_addresses(a, plan->interface, ret_facts) : 0;
@@ -359,14 +359,32 @@ static bool has_lost_ipv6(const struct arrangement *a)
 	return a->has_ipv6 && sysctl_read(key, &disabled) == 0 && disabled;
 }
 
+/* All that we do is done by the name, the firewall's rules to begin with.  Return: 1 if it had to be given
+ * back, 0 if the interface has it, or negative errno. */
+static int give_name_back(const struct arrangement *a)
+{
+	char name[IF_NAMESIZE];
+	int error;
+
+	if (!if_indextoname(a->index, name))
+		return -ENODEV;
+	if (strcmp(name, a->name) == 0)
+		return 0;
+	error = rtnl_link_rename(a->rtnl, a->index, a->name);
+	return error ? error : 1;
+}
+
 /* Return: 1 if the interface had to be made usable again, 0 if it is, or negative errno. */
 static int revive_link(const struct arrangement *a)
 {
+	int named = give_name_back(a), error;
 	bool usable = true;
-	int error = rtnl_link_is_usable(a->rtnl, a->name, &usable);
 
+	if (named < 0)
+		return named;
+	error = rtnl_link_is_usable(a->rtnl, a->name, &usable);
 	if (error || (usable && !has_lost_ipv6(a)))
-		return error;
+		return error ? error : named;
 	error = rtnl_link_up(a->rtnl, a->name, a->plan.mtu);
 	switch_on_ipv6(a->name);
 	return error ? error : 1;
@@ -376,14 +394,9 @@ int arrange_refresh(struct arrangement *a)
 {
 	struct plan plan = a->plan;
 	struct step failed;
-	int revived;
 
 	if (a->steps.count == 0 || !plan_takes_endpoint(&plan))
 		return 0;
-	/* Otherwise it would be arranged without IPv6, which would leave beside it. */
-	revived = revive_link(a);
-	if (revived < 0)
-		return revived;
 	return arrange_apply(a, &plan, &failed);
 }
 

@@ -16,6 +16,7 @@
  * @state:     its directory, claimed (state.h)
  * @rtnl:      socket for addresses, routes and rules
  * @nft:       socket that the firewall's table lives as long as; -1 until there is one
+ * @index:     of the interface, whatever somebody calls it; 0 before the first plan
  * @has_ipv6:  can the interface do IPv6?  Known once it is up
  * @plan, @steps, @ruleset: what is in force; no steps before the first plan
  */
@@ -24,6 +25,7 @@ struct arrangement {
 	int state;
 	int rtnl;
 	int nft;
+	unsigned index;
 	bool has_ipv6;
 	struct plan plan;
 	struct steps steps;
@@ -44,16 +46,17 @@ int arrange_open(struct arrangement *a, const char *name, int state);
  */
 int arrange_apply(struct arrangement *a, const struct plan *plan, struct step *ret_failed);
 
-/** arrange_refresh() - the host's own addresses may have changed: adapt the rules to them */
+/** arrange_refresh() - the host's own addresses may have changed: adapt the rules, after arrange_restore() */
 int arrange_refresh(struct arrangement *a);
 
 /**
  * arrange_restore() - put back what somebody else has taken away
  *
- * The interface was set down, its addresses or routes removed, the policy rules flushed: what was to go into
- * the tunnel would leave beside it.  What is there is left as it is.
+ * The interface was renamed or set down, its addresses or routes removed, the policy rules flushed: what was
+ * to go into the tunnel would leave beside it, or nowhere.  What is there is left as it is.
  *
- * Return: how many steps were taken anew, 0 if nothing was missing; or negative errno
+ * Return: how many steps were taken anew, 0 if nothing was missing; -EEXIST if the interface has lost its
+ * name to another one; or negative errno
  */
 int arrange_restore(struct arrangement *a);
 

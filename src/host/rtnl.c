@@ -195,6 +195,36 @@ int rtnl_link_up(int fd, const char *interface, uint16_t mtu)
 	return tell(fd, request);
 }
 
+static int set_down(int fd, uint32_t index)
+{
+	struct nlmsghdr *request = begin(request_room(), RTM_NEWLINK, 0);
+	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
+
+	link->ifi_index = (int)index;
+	link->ifi_change = IFF_UP;
+	return tell(fd, request);
+}
+
+static int rename_link(int fd, uint32_t index, const char *name)
+{
+	struct nlmsghdr *request = begin(request_room(), RTM_NEWLINK, 0);
+	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
+
+	link->ifi_index = (int)index;
+	mnl_attr_put_strz(request, IFLA_IFNAME, name);
+	return tell(fd, request);
+}
+
+int rtnl_link_rename(int fd, uint32_t index, const char *name)
+{
+	int error = rename_link(fd, index, name);
+
+	if (error != -EBUSY)
+		return error;
+	error = set_down(fd, index);
+	return error ? error : rename_link(fd, index, name);
+}
+
 int rtnl_address(int fd, bool add, const char *interface, const struct prefix *address)
 {
 	struct nlmsghdr *request = begin(request_room(), add ? RTM_NEWADDR : RTM_DELADDR,

@@ -33,6 +33,13 @@ bool rtnl_watch_read(int fd, int own, const char *interface, bool *ret_route_gon
  */
 int rtnl_link_up(int fd, const char *interface, uint16_t mtu);
 
+/**
+ * rtnl_link_rename() - give the interface of that index a name
+ *
+ * It is set down for that where the kernel renames none that is up (Linux 6.1 and older).
+ */
+int rtnl_link_rename(int fd, uint32_t index, const char *name);
+
 /** rtnl_link_is_usable() - has nobody set it down, or its MTU so low that Linux takes IPv6 away from it? */
 int rtnl_link_is_usable(int fd, const char *interface, bool *ret_usable);
 

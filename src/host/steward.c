@@ -351,23 +351,32 @@ static struct instant boot_clock(void)
 	return (struct instant){ t.tv_sec * NS_PER_S + t.tv_nsec };
 }
 
-/* There may be thousands of peers' routes: they are gone through when one may be missing. */
-static void restore(struct stewardship *s, bool route_gone)
+/* There may be thousands of peers' routes: they are gone through when one may be missing.  Return: can it go
+ * on? */
+static bool restore(struct stewardship *s, bool route_gone)
 {
 	struct instant now = boot_clock();
 	int restored = arrange_restore(&s->arrangement);
+
+	if (restored == -EEXIST) {
+		log_error(
+			"host: somebody has renamed %s, and another interface has its name: ending",
+			s->limits->interface);
+		return false;
+	}
 
 	if (restored > 0 || (restored == 0 && route_gone))
 		restored += restore_routes(s);
 	if (restored > 0)
 		log_rated(&s->taken_away, now, LOG_WARNING,
-			  "host: somebody has taken away what leads into %s (addresses, routes or "
-			  "policy rules, or the interface was set down): it is put back",
+			  "host: somebody has taken away what leads into %s (its name, addresses, "
+			  "routes or policy rules, or it was set down): it is put back",
 			  s->limits->interface);
 	else if (restored < 0 && restored != -ENODEV)
 		log_rated(&s->taken_away, now, LOG_WARNING,
 			  "host: what somebody has taken away of %s cannot be put back: %s",
 			  s->limits->interface, strerror(-restored));
+	return true;
 }
 
 static bool has_ended(int lifeline)
@@ -413,8 +422,11 @@ static enum outcome live(struct stewardship *s, int lifeline, int changes)
 			if (!rtnl_watch_read(changes, s->arrangement.rtnl, s->limits->interface,
 					     &route_gone))
 				continue;
+			/* An interface without IPv6, as one that was set down, would be arranged
+			 * without it, and that would leave beside it. */
+			if (!restore(s, route_gone))
+				return OUTCOME_END;
 			refresh(s);
-			restore(s, route_gone);
 			if (s->phase == PHASE_ARRANGED)
 				bypass_look(&s->bypass, s->arrangement.rtnl, &s->arrangement.plan);
 		}

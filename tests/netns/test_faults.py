@@ -316,14 +316,22 @@ def flush_all_but_jumps(client):
                 client.ip(family, "rule", "del", "pref", rule.partition(":")[0])
 
 
+def rename(host, name):
+    """Linux 6.1 and older rename no interface that is up."""
+    if host.run("ip", "link", "set", "minivpn0", "name", name, check=False).returncode:
+        host.run("ip", "-force", "-batch", "-", input=f"link set minivpn0 down\nlink set minivpn0 name {name}\n",
+                 check=False)
+
+
 @pytest.mark.parametrize("take_away", [
+    lambda client: rename(client, "other"),
     lambda client: client.ip("link", "set", "minivpn0", "down"),
     lambda client: client.sysctl("net.ipv6.conf.minivpn0.disable_ipv6", 1),
     lambda client: flush(client, "address", "flush", "dev", "minivpn0"),
     flush_table,
     flush_rules,
     flush_all_but_jumps,
-], ids=["down", "no IPv6", "addresses", "routes", "rules", "some rules"])
+], ids=["name", "down", "no IPv6", "addresses", "routes", "rules", "some rules"])
 def test_what_leads_into_a_full_tunnel_is_put_back(world, take_away):
     """Otherwise everything would leave beside it while it says that it is up."""
     world.start_server()
@@ -351,6 +359,21 @@ def test_a_server_whose_interface_loses_ipv6_has_it_back(world):
     assert "cannot be put back" not in server.output()
     assert server.stop() == 0
     world.server.assert_as_before(before)
+
+
+def test_an_interface_that_cannot_have_its_name_back(world):
+    world.start_server()
+    before = world.client.snapshot()
+    client = world.start_client()
+    steward = children(client)["steward"]
+    os.kill(steward, signal.SIGSTOP)    # else it would be faster than we
+    rename(world.client, "other")
+    world.client.ip("link", "add", "minivpn0", "type", "bridge")
+    os.kill(steward, signal.SIGCONT)
+    assert client.wait() == 1
+    assert "somebody has renamed minivpn0, and another interface has its name: ending" in client.output()
+    world.client.ip("link", "del", "minivpn0")
+    world.client.assert_as_before(before)
 
 
 def test_an_interface_too_small_for_ipv6_does_not_let_it_leave_beside(world):
