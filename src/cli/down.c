@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/instances.h"
 #include "cli/say.h"
+#include "host/arrange.h"
 #include "run/control.h"
 
 #include <signal.h>
@@ -37,6 +38,26 @@ static void say_names(const struct instances *running)
 	say("several tunnels run, expected the name of one:%s", text);
 }
 
+/* Has all processes of the tunnel go on, should somebody have stopped them (Ctrl-Z, SIGSTOP): they end as
+ * they should then. */
+static void wake(const char *name)
+{
+	char path[64];
+	FILE *children;
+	pid_t keeper;
+	int pid;
+
+	if (state_keeper(name, &keeper) != 0)
+		return;
+	kill(keeper, SIGCONT);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", keeper, keeper);
+	children = fopen(path, "re");
+	while (children && fscanf(children, "%d", &pid) == 1)
+		kill(pid, SIGCONT);
+	if (children)
+		fclose(children);
+}
+
 /* Ends the network process of a tunnel that cannot be asked; the others undo what was done.  Killed it is
  * only when it does not take its leave by itself.  For root, whatever other user it runs as. */
 static bool end_without_answer(const char *name)
@@ -49,6 +70,21 @@ static bool end_without_answer(const char *name)
 		return false;
 	if (!wait_until_down(name, GRACE_S) && kill(pid, SIGKILL) == 0)
 		say("%s did not end by itself: killed its network process: %d", name, (int)pid);
+	return true;
+}
+
+/* Ends the keeper, when the others have gone or are told by its end to go; what it would have done last is
+ * done in its place.  For root. */
+static bool end_keeper(const char *name)
+{
+	pid_t keeper;
+
+	if (geteuid() != 0 || state_keeper(name, &keeper) != 0 || kill(keeper, SIGKILL) < 0)
+		return false;
+	say("%s did not end by itself: killed its keeper: %d", name, (int)keeper);
+	if (!wait_until_down(name, GRACE_S))
+		return false;
+	arrange_repair();
 	return true;
 }
 
@@ -69,6 +105,7 @@ int command_down(int argc, char *argv[])
 		say_names(&meant);
 		return EXIT_USAGE;
 	}
+	wake(meant.name[0]);
 	r = instance_ask(meant.name[0], "down", -1, &reply);
 	if (r && !state_is_alive(meant.name[0]))
 		return EXIT_SUCCESS;
@@ -76,7 +113,7 @@ int command_down(int argc, char *argv[])
 		return r;
 	if (!r)
 		json_decref(reply);
-	if (wait_until_down(meant.name[0], WAIT_S))
+	if (wait_until_down(meant.name[0], WAIT_S) || end_keeper(meant.name[0]))
 		return EXIT_SUCCESS;
 	say("%s has been told to stop, but still runs after %d s", meant.name[0], WAIT_S);
 	return EXIT_FAILURE;

@@ -108,6 +108,12 @@ static int ask(const char *name, const struct control_request *request, json_t *
 		say("%s: the tunnel has ended", name);
 		return EXIT_FAILURE;
 	}
+	if (r == -ETIMEDOUT) {
+		say("%s does not answer: it hangs, or somebody has stopped it (Ctrl-Z; 'fg' has it "
+		    "go on, 'minivpn down %s' ends it)",
+		    name, name);
+		return EXIT_FAILURE;
+	}
 	say("%s cannot be asked: %s%s", name, strerror(-r),
 	    r == -EACCES ? " (that is for root: run it with sudo)" : "");
 	return EXIT_FAILURE;

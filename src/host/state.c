@@ -7,9 +7,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #define STATE_ROOT       "/run/minivpn"
 #define NAMESPACE_PREFIX "netns-"
@@ -115,6 +117,34 @@ bool state_is_alive(const char *name)
 	scoped_fd fd = open(state_directory(name, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+int state_keeper(const char *name, pid_t *ret_pid)
+{
+	char path[STATE_PATH_BYTES], line[128];
+	FILE *locks = fopen("/proc/locks", "re");
+	int error = locks ? -ESRCH : -errno;
+	struct stat claimed;
+
+	if (!locks)
+		return error;
+	if (stat(state_directory(name, path), &claimed) < 0)
+		error = -errno;
+	while (error == -ESRCH && fgets(line, sizeof(line), locks)) {
+		unsigned major_number, minor_number;
+		unsigned long inode;
+		int pid;
+
+		if (sscanf(line, "%*u: FLOCK ADVISORY WRITE %d %x:%x:%lu", &pid, &major_number,
+			   &minor_number, &inode) != 4 ||
+		    inode != claimed.st_ino || major_number != major(claimed.st_dev) ||
+		    minor_number != minor(claimed.st_dev) || pid <= 1)
+			continue;
+		*ret_pid = pid;
+		error = 0;
+	}
+	fclose(locks);
+	return error;
 }
 
 int state_each(void (*each)(void *context, const char *name), void *context)

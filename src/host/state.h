@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum {
 	STATE_PATH_BYTES = 96,
@@ -42,6 +43,13 @@ int state_claim(const char *name, int *ret_fd);
 
 /** state_is_alive() - does a running instance hold that directory?  Under state_lock() */
 bool state_is_alive(const char *name);
+
+/**
+ * state_keeper() - which process has claimed that directory, by the kernel's word
+ *
+ * Return: 0; -ESRCH if there is none, or none that can be seen from here; or negative errno
+ */
+int state_keeper(const char *name, pid_t *ret_pid);
 
 /**
  * state_each() - call @each with the name of every instance that has a directory

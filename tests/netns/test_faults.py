@@ -2,6 +2,7 @@
 """What befalls the daemons: kill -9 of any process at any moment, signals, a device or a firewall that
 somebody takes away.  However it ends, the machine is as before."""
 
+import ctypes
 import os
 import random
 import re
@@ -14,6 +15,7 @@ import pytest
 from four_machines import INNER, KEY, OUTER, children, seconds_until_answered
 from lab import has_ended, program, wait_for
 
+WAIT_FOR_ANY = 0x40000000       # __WALL
 VICTIMS = ["keeper", "steward", "network", "resolve"]
 
 
@@ -146,17 +148,64 @@ def test_whoever_is_stopped_at_its_end_and_goes_on_ends_as_usual(world):
     world.server.assert_as_before(before)
 
 
+def hold(pid):
+    """Have a process hang: it runs no more, whatever signal it gets, until it is killed."""
+    seize, interrupt = 0x4206, 0x4207
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    for request in (seize, interrupt):
+        assert ptrace(request, pid, None, None) == 0, os.strerror(ctypes.get_errno())
+    os.waitpid(pid, WAIT_FOR_ANY)
+
+
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_one_that_hangs_is_ended_by_down_all_the_same(world, role):
     host = host_of(world, role)
     before = host.snapshot()
     server = world.start_server()
     daemon = world.start_client() if role == "client" else server
-    os.kill(children(daemon)["network"], signal.SIGSTOP)
-    done = host.run("minivpn", "down", check=False)
-    assert done.returncode == 0 and "killed its network process" in done.stderr
+    network = children(daemon)["network"]
+    hold(network)
+    down = host.start("minivpn", "down")
+    os.waitpid(network, WAIT_FOR_ANY)   # who holds a process is the first to be told of its end
+    assert down.wait(10) == 0 and "killed its network process" in down.output()
     assert daemon.wait() == 1 and "the network process was killed: undoing" in daemon.output()
     host.assert_as_before(before)
+
+
+def test_a_keeper_that_hangs_is_ended_by_down_all_the_same(world):
+    before = world.server.snapshot()
+    daemon = world.start_server()
+    hold(daemon.pid)
+    done = world.server.run("minivpn", "down", check=False)
+    assert done.returncode == 0 and "killed its keeper" in done.stderr
+    daemon.wait()
+    world.server.assert_as_before(before)
+
+
+@pytest.mark.parametrize("stopped", [*VICTIMS, "all"])
+def test_whoever_is_stopped_goes_on_to_be_ended_by_down(world, stopped):
+    """As by Ctrl-Z, which stops all of them."""
+    world.start_server()
+    before = world.client.snapshot()
+    daemon = world.start_client()
+    for name, pid in household(daemon).items():
+        if stopped in (name, "all"):
+            os.kill(pid, signal.SIGSTOP)
+    start_of_end = time.monotonic()
+    world.client.run("minivpn", "down")
+    assert time.monotonic() - start_of_end < 4
+    assert daemon.wait() == 0 and "kill" not in daemon.output()
+    world.client.assert_as_before(before)
+
+
+def test_status_of_one_that_is_stopped_says_so(world):
+    daemon = world.start_server()
+    os.killpg(daemon.pid, signal.SIGSTOP)
+    done = world.server.run("minivpn", "status", check=False)
+    assert done.returncode == 1
+    assert re.search(r"minivpn0 does not answer: it hangs, or somebody has stopped it \(Ctrl-Z", done.stderr)
+    os.killpg(daemon.pid, signal.SIGCONT)
+    assert daemon.stop() == 0
 
 
 def test_sigterm_to_all_of_them_at_once_is_an_ordinary_end(world):
