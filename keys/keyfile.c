@@ -65,8 +65,8 @@ int keyfile_check(const struct stat *s, const char *path, struct keyfile_complai
 		return keyfile_refuse(
 			ret_complaint, path, EPERM,
 			"belongs to user %u, expected user %u or root: whoever owns it could "
-			"change the key",
-			s->st_uid, geteuid());
+			"change the key (chown %u '%s')",
+			s->st_uid, geteuid(), geteuid(), path);
 	if (s->st_mode & (S_IRWXG | S_IRWXO))
 		return keyfile_refuse(
 			ret_complaint, path, EPERM,

@@ -43,8 +43,8 @@ int keyfolder_check(const char *path, struct keyfile_complaint *ret_complaint)
 		return keyfile_refuse(
 			ret_complaint, path, EPERM,
 			"belongs to user %u, expected user %u or root: whoever owns it "
-			"could put a key into it",
-			s.st_uid, geteuid());
+			"could put a key into it (chown %u '%s')",
+			s.st_uid, geteuid(), geteuid(), path);
 	if (s.st_mode & (S_IWGRP | S_IWOTH))
 		return keyfile_refuse(
 			ret_complaint, path, EPERM,

@@ -237,8 +237,8 @@ static int tell_systemd(const struct places *p, int (*verb)(const char *unit), c
 	return EXIT_FAILURE;
 }
 
-/* A unit has no terminal and another working directory: keys are looked at, and if need be made or
- * asked for, now, and found by their whole path. */
+/* A unit has no terminal, another working directory, and nobody who has called sudo: keys are looked at as it
+ * will, and if need be made or asked for, now, and found by their whole path. */
 static int settle_key(struct config *config, enum role role)
 {
 	struct key_facts facts;
@@ -253,6 +253,7 @@ static int settle_key(struct config *config, enum role role)
 		    "invite, or give a key file");
 		return EXIT_USAGE;
 	}
+	unsetenv("SUDO_UID"); /* see keyfile_owner_is_trusted() */
 	r = keylook(role, config, &facts, &key_fd);
 	if (r >= 0)
 		return r;

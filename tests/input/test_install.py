@@ -133,6 +133,21 @@ def test_on_a_machine_it_makes_the_key_and_says_what_is_missing(lab):
     assert [p.name for p in server.path("/etc/minivpn").rglob("*")] == ["keys", "client.key"]
 
 
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_key_that_the_unit_would_refuse_is_refused_before(lab, tmp_path, role):
+    """Whoever calls sudo may have a key file of his own; a unit is called by nobody."""
+    host = lab.host("host")
+    key = tmp_path / "k.key"
+    host.run(program("minivpn-keygen"), "k", "--endpoint", "192.0.2.1", "--out", str(key))
+    os.chown(key, 1000, 1000)
+    tmp_path.chmod(0o755)
+    done = host.run(program("minivpn"), role, "--install", str(key), check=False, env={"SUDO_UID": "1000"})
+    assert done.returncode == 2
+    assert f"{key}: belongs to user 1000, expected user 0 or root" in done.stderr
+    assert f"(chown 0 '{key}')" in done.stderr
+    assert not host.path(f"/etc/minivpn/{role}.conf").exists()
+
+
 def test_a_client_without_a_key_is_not_installed(lab):
     client = lab.host("client")
     done = client.run(program("minivpn"), "client", "--install", check=False)
