@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/machine.h"
 
+#include "host/far.h"
 #include "host/rtnl.h"
 #include "scope.h"
 
@@ -54,19 +55,18 @@ static void keep_first_usable(void *context, const char *interface, const struct
 
 bool machine_address(struct address *ret_address)
 {
-	/* Documentation addresses (RFC 5737, RFC 3849): only a default route leads there. */
-	static const char *const far[] = { "192.0.2.1", "2001:db8::1" };
 	struct address found = { { 0 } }, destination;
 	struct route_answer answer;
 	scoped_fd fd = -1;
 
 	if (rtnl_open(&fd) < 0)
 		return false;
-	for (size_t i = 0; i < sizeof(far) / sizeof(*far) && address_is_none(&found); i++)
-		if (address_parse(far[i], &destination) &&
-		    rtnl_lookup(fd, &destination, 0, &answer) == 0 &&
+	for (int ipv4 = 1; ipv4 >= 0 && address_is_none(&found); ipv4--) {
+		destination = far_address(ipv4, 1);
+		if (rtnl_lookup(fd, &destination, 0, &answer) == 0 &&
 		    !is_local_only(&answer.source))
 			found = answer.source;
+	}
 	if (address_is_none(&found))
 		rtnl_addresses(fd, keep_first_usable, &found);
 	if (address_is_none(&found))

@@ -1,28 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/bypass.h"
 
+#include "host/far.h"
 #include "host/rtnl.h"
 #include "host/state.h"
 #include "log.h"
 
 #include <string.h>
-
-/* One in each half: 192.0.0.0/24 is for protocols (RFC 6890), 7.0.0.0/8 is not announced on the Internet;
- * 2001:db8::/32 and 3fff::/20 are for documentation (RFC 3849, RFC 9637). */
-static const struct probe {
-	uint8_t family;
-	uint8_t b[16];
-} probes[] = {
-	{ 4, { 7, 109, 118, 1 } },
-	{ 4, { 192, 0, 0, 109 } },
-	{ 6, { 0x20, 0x01, 0x0d, 0xb8, 0x6d, 0x76, 0x6d, 0x76, [15] = 1 } },
-	{ 6, { 0x3f, 0xff, 0x0d, 0x76, [15] = 1 } },
-};
-
-static bool is_taken(const struct plan *plan, uint8_t family)
-{
-	return (family == 4 ? plan->default_ipv4 : plan->default_ipv6) != PLAN_WAY_HOST;
-}
 
 /* Where the first of them goes that the tunnel should get and does not: empty if it gets all. */
 static void find_way_beside(int rtnl, const struct plan *plan, struct address *ret_address,
@@ -31,10 +15,9 @@ static void find_way_beside(int rtnl, const struct plan *plan, struct address *r
 	struct route_answer answer;
 
 	*ret_interface = '\0';
-	for (size_t i = 0; i < sizeof(probes) / sizeof(*probes); i++) {
-		*ret_address = probes[i].family == 4 ? address_from_ipv4(probes[i].b)
-						     : address_from_ipv6(probes[i].b);
-		if (!is_taken(plan, probes[i].family) ||
+	for (unsigned i = 0; i < 2 * FAR_HALVES; i++) {
+		*ret_address = far_address(i < FAR_HALVES, i % FAR_HALVES);
+		if (plan_way(plan, ret_address) == PLAN_WAY_HOST ||
 		    rtnl_lookup(rtnl, ret_address, 0, &answer) != 0 ||
 		    strcmp(answer.interface, plan->interface) == 0)
 			continue;

@@ -12,6 +12,7 @@
 
 #include "host/arrange.h"
 #include "host/bypass.h"
+#include "host/far.h"
 #include "host/message.h"
 #include "host/rtnl.h"
 #include "host/sandbox.h"
@@ -123,10 +124,7 @@ static void forget_route(struct stewardship *s, const struct prefix *network)
 /* By which machine this one gets at everything else; none where there is no such machine. */
 static struct address find_gateway(int rtnl, bool ipv4)
 {
-	/* Not in use by anybody (RFC 6890, RFC 9637). */
-	static const struct address far_ipv6 = { { 0x3f, 0xff, 0x0d, 0x76, [15] = 1 } };
-	const struct address far =
-		ipv4 ? address_from_ipv4((uint8_t[4]){ 192, 0, 0, 109 }) : far_ipv6;
+	const struct address far = far_address(ipv4, 1);
 	struct route_answer answer;
 
 	if (rtnl_lookup(rtnl, &far, PLAN_SOCKET_MARK, &answer) != 0)
