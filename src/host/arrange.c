@@ -45,6 +45,35 @@ int arrange_open(struct arrangement *a, const char *name, int state)
 	return rtnl_open(&a->rtnl);
 }
 
+/* --- settings of the interface --------------------------------------------------------------- */
+
+static void own_key(char ret_key[STEP_SYSCTL_BYTES], const char *interface, const char *family,
+		    const char *name)
+{
+	snprintf(ret_key, STEP_SYSCTL_BYTES, "net/%s/conf/%.15s/%s", family, interface, name);
+}
+
+/* Gives the interface a setting of its own.  Most take their settings with them; see put_link_back(). */
+static bool set_own(const char *interface, const char *family, const char *name, int32_t value)
+{
+	struct step_sysctl setting = { .value = value };
+
+	own_key(setting.key, interface, family, name);
+	return sysctl_take(&setting) == 0;
+}
+
+/* Removing an address would remove those that came after it in the same network, too: the new one. */
+static void keep_later_addresses(const char *interface)
+{
+	set_own(interface, "ipv4", "promote_secondaries", 1);
+}
+
+/* Can the interface have IPv6?  Containers often switch it off for every new one; ours needs it. */
+static bool switch_on_ipv6(const char *interface)
+{
+	return set_own(interface, "ipv6", "disable_ipv6", 0);
+}
+
 /* --- what has to be known of the host --------------------------------------------------------- */
 
 struct collecting {
@@ -92,6 +121,38 @@ static int collect_own_addresses(struct arrangement *a, const char *interface, s
 	return error;
 }
 
+static int8_t read_own(const char *interface, const char *family, const char *name)
+{
+	char key[STEP_SYSCTL_BYTES];
+	int32_t value;
+
+	own_key(key, interface, family, name);
+	return sysctl_read(key, &value) == 0 ? (int8_t)value : -1;
+}
+
+static void collect_address_before(void *context, const char *interface,
+				   const struct prefix *address)
+{
+	struct arrangement *a = context;
+	struct interface_before *before = &a->before;
+
+	if (strcmp(interface, a->name) == 0 && before->address_count < PLAN_ADDRESSES_MAX)
+		before->address[before->address_count++] = *address;
+}
+
+/* Looks at the interface before anything is done to it.  What cannot be seen is taken for one that goes. */
+static void look_at_interface(struct arrangement *a)
+{
+	struct interface_before *before = &a->before;
+
+	memset(before, 0, sizeof(*before));
+	if (rtnl_link_read(a->rtnl, a->name, &before->link, &before->stays) != 0 || !before->stays)
+		return;
+	before->link.disable_ipv6 = read_own(a->name, "ipv6", "disable_ipv6");
+	before->link.promote_secondaries = read_own(a->name, "ipv4", "promote_secondaries");
+	rtnl_addresses(a->rtnl, collect_address_before, a);
+}
+
 static int find_facts(struct arrangement *a, const struct plan *plan, struct facts *ret_facts)
 {
 	memset(ret_facts, 0, sizeof(*ret_facts));
@@ -99,31 +160,13 @@ static int find_facts(struct arrangement *a, const struct plan *plan, struct fac
 		a->index = if_nametoindex(plan->interface);
 	if (!a->index)
 		return -ENODEV;
+	if (a->steps.count == 0)
+		look_at_interface(a);
+	ret_facts->before = &a->before;
 	ret_facts->table = STEP_TABLE_BASE + a->index;
 	if (plan->forward_ipv6)
 		sysctl_advertised(a->name, plan->interface, ret_facts);
 	return plan_takes_endpoint(plan) ? collect_own_addresses(a, plan->interface, ret_facts) : 0;
-}
-
-/* Gives the interface, which is ours and takes its settings with it, a setting of its own. */
-static bool set_own(const char *interface, const char *family, const char *name, int32_t value)
-{
-	struct step_sysctl setting = { .value = value };
-
-	snprintf(setting.key, sizeof(setting.key), "net/%s/conf/%.15s/%s", family, interface, name);
-	return sysctl_take(&setting) == 0;
-}
-
-/* Removing an address would remove those that came after it in the same network, too: the new one. */
-static void keep_later_addresses(const char *interface)
-{
-	set_own(interface, "ipv4", "promote_secondaries", 1);
-}
-
-/* Can the interface have IPv6?  Containers often switch it off for every new one; ours needs it. */
-static bool switch_on_ipv6(const char *interface)
-{
-	return set_own(interface, "ipv6", "disable_ipv6", 0);
 }
 
 /* --- single steps ----------------------------------------------------------------------------- */
@@ -159,7 +202,7 @@ static int take(struct arrangement *a, const struct step *step, const struct rul
 
 	switch ((enum step_kind)step->kind) {
 	case STEP_LINK:
-		return rtnl_link_up(a->rtnl, step->interface, step->mtu);
+		return rtnl_link_up(a->rtnl, step->interface, step->link.mtu);
 	case STEP_ADDRESS:
 		error = rtnl_address(a->rtnl, true, step->interface, &step->address);
 		return error == -EEXIST ? 0 : error;
@@ -185,13 +228,27 @@ static bool is_gone(int error)
 	       error == -EAFNOSUPPORT;
 }
 
+static int put_link_back(int rtnl, const char *interface, const struct link_settings *before)
+{
+	if (before->promote_secondaries >= 0)
+		set_own(interface, "ipv4", "promote_secondaries", before->promote_secondaries);
+	if (before->disable_ipv6 >= 0)
+		set_own(interface, "ipv6", "disable_ipv6", before->disable_ipv6);
+	return rtnl_link_set(rtnl, interface, before);
+}
+
 static void undo(int rtnl, const char *name, const struct step *step)
 {
 	int error = 0;
 
 	switch ((enum step_kind)step->kind) {
+	case STEP_LINK:
+		if (step->stays)
+			error = put_link_back(rtnl, step->interface, &step->link.before);
+		break;
 	case STEP_ADDRESS:
-		error = rtnl_address(rtnl, false, step->interface, &step->address);
+		if (!step->was_there)
+			error = rtnl_address(rtnl, false, step->interface, &step->address);
 		break;
 	case STEP_SYSCTL:
 		error = sysctl_release(name, &step->sysctl);
@@ -202,7 +259,6 @@ static void undo(int rtnl, const char *name, const struct step *step)
 	case STEP_RULE:
 		error = rtnl_rule(rtnl, false, &step->rule);
 		break;
-	case STEP_LINK:     /* stays as it is until the device goes */
 	case STEP_FIREWALL: /* see change_firewall() */
 	case STEP_NONE:
 	case STEP_KIND_COUNT:
@@ -262,7 +318,7 @@ static int write_both(struct arrangement *a, const struct steps *next)
 		return -ENOMEM;
 	*both = *next;
 	for (size_t i = 0; i < a->steps.count && both->count < STEPS_MAX; i++)
-		if (step_outlives_tun(&a->steps.step[i]) && !steps_find(next, &a->steps.step[i]))
+		if (step_outlives_us(&a->steps.step[i]) && !steps_find(next, &a->steps.step[i]))
 			both->step[both->count++] = a->steps.step[i];
 	error = journal_write(a->state, both);
 	if (error)
@@ -292,9 +348,15 @@ static int take_new(struct arrangement *a, struct transition *t)
 static void undo_all_but(struct arrangement *a, const struct steps *steps, size_t count,
 			 const struct steps *kept)
 {
-	while (count-- > 0)
-		if (!steps_find(kept, &steps->step[count]))
+	while (count-- > 0) {
+		if (steps_find(kept, &steps->step[count]))
+			continue;
+		/* The interface has the settings of one plan or of the other; they come first. */
+		if (steps->step[count].kind == STEP_LINK && kept->count > 0)
+			rtnl_link_up(a->rtnl, a->name, kept->step[0].link.mtu);
+		else
 			undo(a->rtnl, a->name, &steps->step[count]);
+	}
 }
 
 static int go_back(struct arrangement *a, struct transition *t, const struct ruleset *ruleset,
@@ -374,16 +436,23 @@ static int give_name_back(const struct arrangement *a)
 	return error ? error : 1;
 }
 
+/* Has nobody set it down, or its MTU so low that Linux takes IPv6 away from it? */
+static bool is_usable(const struct link_settings *link)
+{
+	return link->up && link->mtu >= PLAN_MTU_MIN;
+}
+
 /* Return: 1 if the interface had to be made usable again, 0 if it is, or negative errno. */
 static int revive_link(const struct arrangement *a)
 {
 	int named = give_name_back(a), error;
-	bool usable = true;
+	struct link_settings now;
+	bool stays;
 
 	if (named < 0)
 		return named;
-	error = rtnl_link_is_usable(a->rtnl, a->name, &usable);
-	if (error || (usable && !has_lost_ipv6(a)))
+	error = rtnl_link_read(a->rtnl, a->name, &now, &stays);
+	if (error || (is_usable(&now) && !has_lost_ipv6(a)))
 		return error ? error : named;
 	error = rtnl_link_up(a->rtnl, a->name, a->plan.mtu);
 	switch_on_ipv6(a->name);

@@ -17,6 +17,7 @@
  * @rtnl:      socket for addresses, routes and rules
  * @nft:       socket that the firewall's table lives as long as; -1 until there is one
  * @index:     of the interface, whatever somebody calls it; 0 before the first plan
+ * @before:    the interface before the first plan
  * @has_ipv6:  can the interface do IPv6?  Known once it is up
  * @plan, @steps, @ruleset: what is in force; no steps before the first plan
  */
@@ -26,6 +27,7 @@ struct arrangement {
 	int rtnl;
 	int nft;
 	unsigned index;
+	struct interface_before before;
 	bool has_ipv6;
 	struct plan plan;
 	struct steps steps;

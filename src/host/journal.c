@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -18,6 +19,7 @@
  * @step_bytes: sizeof(struct step)
  * @namespace:  cookie of the network namespace: inode numbers are used again, and what one namespace
  *              had must not be put back in another
+ * @index:      of the interface: another of its name is none of ours
  * @count:      how many steps follow
  */
 struct journal_header {
@@ -25,9 +27,10 @@ struct journal_header {
 	uint32_t step_bytes;
 	uint32_t count;
 	uint64_t namespace;
+	uint64_t index;
 };
 
-static const char magic[8] = "mvjrnl1";
+static const char magic[8] = "mvjrnl2";
 
 static uint64_t namespace_cookie(void)
 {
@@ -57,11 +60,13 @@ int journal_write(int state, const struct steps *steps)
 	if (fd < 0)
 		return -errno;
 	memcpy(header.magic, magic, sizeof(magic));
+	if (steps->count > 0)
+		header.index = if_nametoindex(steps->step[0].interface);
 	for (size_t i = 0; i < steps->count; i++)
-		header.count += step_outlives_tun(&steps->step[i]);
+		header.count += step_outlives_us(&steps->step[i]);
 	error = write_all(fd, &header, sizeof(header));
 	for (size_t i = 0; i < steps->count && !error; i++)
-		if (step_outlives_tun(&steps->step[i]))
+		if (step_outlives_us(&steps->step[i]))
 			error = write_all(fd, &steps->step[i], sizeof(struct step));
 	if (error)
 		return error;
@@ -76,15 +81,16 @@ void journal_remove(const char *name)
 	unlink(path);
 }
 
-static int read_steps(int fd, uint32_t count, struct steps *steps)
+static int read_steps(int fd, const struct journal_header *header, struct steps *steps)
 {
-	if (count > STEPS_MAX)
+	if (header->count > STEPS_MAX)
 		return -EINVAL;
-	for (steps->count = 0; steps->count < count; steps->count++) {
+	for (uint32_t i = 0; i < header->count; i++) {
 		struct step *step = &steps->step[steps->count];
 
 		if (read(fd, step, sizeof(*step)) != sizeof(*step) || step_check(step))
 			return -EINVAL;
+		steps->count += !step->stays || if_nametoindex(step->interface) == header->index;
 	}
 	return 0;
 }
@@ -105,5 +111,5 @@ int journal_read(const char *name, struct steps *ret_steps)
 		return -EINVAL;
 	if (header.namespace != namespace_cookie())
 		return -ENOENT;
-	return read_steps(fd, header.count, ret_steps);
+	return read_steps(fd, &header, ret_steps);
 }

@@ -11,7 +11,7 @@
 /**
  * journal_write() - these steps are in force, or about to be
  * @state: the instance's directory (state.h)
- * @steps: those that vanish with the device by themselves are left out
+ * @steps: those that vanish by themselves are left out (step_outlives_us())
  *
  * The file is replaced as a whole.  Return: 0 or negative errno
  */
@@ -23,7 +23,7 @@ void journal_remove(const char *name);
 /**
  * journal_read() - what an instance has written
  * @name:      the instance's
- * @ret_steps: each of them passes step_check()
+ * @ret_steps: each of them passes step_check(), and if it is about an interface, that is still the same
  *
  * Return: 0; -ENOENT if there is none that concerns this network namespace; or negative errno
  */

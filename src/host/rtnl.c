@@ -22,6 +22,8 @@ enum {
 	 * second has some lost whenever the tunnel's process does not run for 2 ms; of these, 6 ms. */
 	QUEUE_PACKETS = 2000,
 
+	NESTED_TYPES = 16, /* more than those that we look for within others */
+
 	CONNECTED_METRIC_IPV6 = 256, /* IP6_RT_PRIO_ADDRCONF */
 };
 
@@ -154,8 +156,7 @@ static int index_of(const char *interface, uint32_t *ret_index)
 	return 0;
 }
 
-/* No link-local address, hence no router solicitation and no multicast report in IPv6. */
-static int generate_no_address(int fd, uint32_t index)
+static int set_address_mode(int fd, uint32_t index, uint8_t mode)
 {
 	struct nlmsghdr *request = begin(request_room(), RTM_NEWLINK, 0);
 	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
@@ -166,33 +167,42 @@ static int generate_no_address(int fd, uint32_t index)
 	link->ifi_index = (int)index;
 	families = mnl_attr_nest_start(request, IFLA_AF_SPEC);
 	ipv6 = mnl_attr_nest_start(request, AF_INET6);
-	mnl_attr_put_u8(request, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_put_u8(request, IFLA_INET6_ADDR_GEN_MODE, mode);
 	mnl_attr_nest_end(request, ipv6);
 	mnl_attr_nest_end(request, families);
 	error = tell(fd, request);
-	/* Without IPv6 there is nothing to silence. */
+	/* Without IPv6 there is no such mode. */
 	return error == -EAFNOSUPPORT || error == -EOPNOTSUPP || error == -EINVAL ? 0 : error;
 }
 
-int rtnl_link_up(int fd, const char *interface, uint16_t mtu)
+int rtnl_link_set(int fd, const char *interface, const struct link_settings *settings)
 {
 	struct nlmsghdr *request = begin(request_room(), RTM_NEWLINK, 0);
 	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
 	uint32_t index;
 	int error = index_of(interface, &index);
 
-	if (error)
-		return error;
-	error = generate_no_address(fd, index);
+	if (!error)
+		error = set_address_mode(fd, index, settings->address_mode);
 	if (error)
 		return error;
 	link->ifi_family = AF_UNSPEC;
 	link->ifi_index = (int)index;
-	link->ifi_flags = IFF_UP;
+	link->ifi_flags = (settings->up ? IFF_UP : 0u) | (settings->multicast ? IFF_MULTICAST : 0u);
 	link->ifi_change = IFF_UP | IFF_MULTICAST;
-	mnl_attr_put_u32(request, IFLA_MTU, mtu);
-	mnl_attr_put_u32(request, IFLA_TXQLEN, QUEUE_PACKETS);
+	mnl_attr_put_u32(request, IFLA_MTU, settings->mtu);
+	mnl_attr_put_u32(request, IFLA_TXQLEN, settings->queue_packets);
 	return tell(fd, request);
+}
+
+int rtnl_link_up(int fd, const char *interface, uint16_t mtu)
+{
+	/* No link-local address, hence no router solicitation and no multicast report in IPv6. */
+	return rtnl_link_set(fd, interface,
+			     &(struct link_settings){ .mtu = mtu,
+						      .queue_packets = QUEUE_PACKETS,
+						      .up = 1,
+						      .address_mode = IN6_ADDR_GEN_MODE_NONE });
 }
 
 static int set_down(int fd, uint32_t index)
@@ -543,27 +553,67 @@ static int mtu_of_link(int fd, const char *interface, uint32_t *ret_mtu)
 	return talk(fd, request, link_mtu, ret_mtu);
 }
 
-static int link_is_usable(const struct nlmsghdr *message, void *context)
+static const struct nlattr *nested(const struct nlattr *outer, uint16_t type)
 {
-	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
-	uint32_t mtu = 0;
+	const struct nlattr *by_type[NESTED_TYPES] = { NULL };
+	struct attributes into = { by_type, NESTED_TYPES - 1 };
 
-	link_mtu(message, &mtu);
-	*(bool *)context = link->ifi_flags & IFF_UP && mtu >= PLAN_MTU_MIN;
+	if (outer)
+		mnl_attr_parse_nested(outer, collect_attribute, &into);
+	return by_type[type];
+}
+
+/* What a byte within @outer says; 0 if it is not there. */
+static uint8_t nested_byte(const struct nlattr *outer, uint16_t type)
+{
+	const struct nlattr *attribute = nested(outer, type);
+
+	return attribute ? mnl_attr_get_u8(attribute) : 0;
+}
+
+struct found_link {
+	struct link_settings settings;
+	bool stays;
+};
+
+static int take_link(const struct nlmsghdr *message, void *context)
+{
+	const struct nlattr *attribute[IFLA_AF_SPEC + 1] = { NULL };
+	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+	struct found_link *found = context;
+
+	collect(message, sizeof(*link), IFLA_AF_SPEC, attribute);
+	found->settings.up = (link->ifi_flags & IFF_UP) != 0;
+	found->settings.multicast = (link->ifi_flags & IFF_MULTICAST) != 0;
+	if (attribute[IFLA_MTU])
+		found->settings.mtu = mnl_attr_get_u32(attribute[IFLA_MTU]);
+	if (attribute[IFLA_TXQLEN])
+		found->settings.queue_packets = mnl_attr_get_u32(attribute[IFLA_TXQLEN]);
+	found->settings.address_mode =
+		nested_byte(nested(attribute[IFLA_AF_SPEC], AF_INET6), IFLA_INET6_ADDR_GEN_MODE);
+	found->stays = nested_byte(nested(attribute[IFLA_LINKINFO], IFLA_INFO_DATA),
+				   IFLA_TUN_PERSIST) != 0;
 	return MNL_CB_OK;
 }
 
-int rtnl_link_is_usable(int fd, const char *interface, bool *ret_usable)
+int rtnl_link_read(int fd, const char *interface, struct link_settings *ret_settings,
+		   bool *ret_stays)
 {
 	struct nlmsghdr *request = begin(request_room(), RTM_GETLINK, NLM_F_REQUEST | NLM_F_ACK);
 	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
+	struct found_link found = { .stays = false };
 	uint32_t index;
 	int error = index_of(interface, &index);
 
 	if (error)
 		return error;
 	link->ifi_index = (int)index;
-	return talk(fd, request, link_is_usable, ret_usable);
+	error = talk(fd, request, take_link, &found);
+	if (error)
+		return error;
+	*ret_settings = found.settings;
+	*ret_stays = found.stays;
+	return 0;
 }
 
 static int take_route_answer(const struct nlmsghdr *message, void *context)

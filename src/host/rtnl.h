@@ -40,8 +40,16 @@ int rtnl_link_up(int fd, const char *interface, uint16_t mtu);
  */
 int rtnl_link_rename(int fd, uint32_t index, const char *name);
 
-/** rtnl_link_is_usable() - has nobody set it down, or its MTU so low that Linux takes IPv6 away from it? */
-int rtnl_link_is_usable(int fd, const char *interface, bool *ret_usable);
+/**
+ * rtnl_link_read() - how an interface is set
+ * @ret_settings: all but what is a setting below /proc/sys
+ * @ret_stays:    is it a tun device that stays when nobody has it open?
+ */
+int rtnl_link_read(int fd, const char *interface, struct link_settings *ret_settings,
+		   bool *ret_stays);
+
+/** rtnl_link_set() - set all that rtnl_link_read() reads */
+int rtnl_link_set(int fd, const char *interface, const struct link_settings *settings);
 
 /** rtnl_address() - add or remove an address; usable at once, without duplicate detection */
 int rtnl_address(int fd, bool add, const char *interface, const struct prefix *address);

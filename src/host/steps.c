@@ -167,6 +167,36 @@ static void add_addresses_of_refused(struct steps *steps, const struct plan *pla
 		add(steps, STEP_ADDRESS, plan)->address = nobody_ipv6;
 }
 
+static bool is_same_prefix(const struct prefix *a, const struct prefix *b)
+{
+	return a->length == b->length && address_equal(&a->address, &b->address);
+}
+
+static bool had_address(const struct interface_before *before, const struct prefix *address)
+{
+	for (size_t i = 0; i < before->address_count; i++)
+		if (is_same_prefix(&before->address[i], address))
+			return true;
+	return false;
+}
+
+/* What is done to an interface that stays is kept in mind, with what it was before. */
+static void note_what_stays(struct steps *steps, const struct interface_before *before)
+{
+	if (!before || !before->stays)
+		return;
+	for (size_t i = 0; i < steps->count; i++) {
+		struct step *step = &steps->step[i];
+
+		step->stays = step->kind == STEP_LINK || step->kind == STEP_ADDRESS ||
+			      step->kind == STEP_ROUTE;
+		if (step->kind == STEP_LINK)
+			step->link.before = before->link;
+		if (step->kind == STEP_ADDRESS)
+			step->was_there = had_address(before, &step->address);
+	}
+}
+
 void steps_of_plan(const struct plan *plan, const struct facts *facts, struct steps *ret_steps)
 {
 	static const struct prefix everything_ipv6;
@@ -174,7 +204,7 @@ void steps_of_plan(const struct plan *plan, const struct facts *facts, struct st
 	bool by_rules = plan_takes_endpoint(plan);
 
 	ret_steps->count = 0;
-	add(ret_steps, STEP_LINK, plan)->mtu = plan->mtu;
+	add(ret_steps, STEP_LINK, plan)->link.mtu = plan->mtu;
 	/* The firewall before anything is forwarded or led into the tunnel. */
 	add(ret_steps, STEP_FIREWALL, plan);
 	/* Forwarding before the addresses: Linux counts the anycast address of a subnet (RFC 4291
@@ -201,11 +231,7 @@ void steps_of_plan(const struct plan *plan, const struct facts *facts, struct st
 		add_rules(ret_steps, plan, facts, 4);
 	if (by_rules && uses_table(plan, 6))
 		add_rules(ret_steps, plan, facts, 6);
-}
-
-static bool is_same_prefix(const struct prefix *a, const struct prefix *b)
-{
-	return a->length == b->length && address_equal(&a->address, &b->address);
+	note_what_stays(ret_steps, facts->before);
 }
 
 bool step_rule_equal(const struct step_rule *a, const struct step_rule *b)
@@ -221,7 +247,7 @@ static bool is_same_change(const struct step *a, const struct step *b)
 		return false;
 	switch ((enum step_kind)a->kind) {
 	case STEP_LINK:
-		return a->mtu == b->mtu;
+		return a->link.mtu == b->link.mtu;
 	case STEP_ADDRESS:
 		return is_same_prefix(&a->address, &b->address);
 	case STEP_SYSCTL:
@@ -248,9 +274,9 @@ const struct step *steps_find(const struct steps *steps, const struct step *step
 	return NULL;
 }
 
-bool step_outlives_tun(const struct step *step)
+bool step_outlives_us(const struct step *step)
 {
-	return step->kind == STEP_RULE || step->kind == STEP_SYSCTL;
+	return step->kind == STEP_RULE || step->kind == STEP_SYSCTL || step->stays;
 }
 
 bool step_is_ipv6(const struct step *step)
@@ -344,7 +370,7 @@ char *step_print(const struct step *step, char ret_text[STEP_TEXT_BYTES])
 	switch ((enum step_kind)step->kind) {
 	case STEP_LINK:
 		snprintf(ret_text, STEP_TEXT_BYTES, "interface %s up, MTU %u", interface,
-			 step->mtu);
+			 step->link.mtu);
 		return ret_text;
 	case STEP_ADDRESS:
 		snprintf(ret_text, STEP_TEXT_BYTES, "address %s on %s",

@@ -66,12 +66,34 @@ struct step_sysctl {
 	int32_t value, before;
 };
 
-/** struct step - one change to the host */
+/**
+ * struct link_settings - what we set of an interface
+ * @address_mode:        IFLA_INET6_ADDR_GEN_MODE: which addresses it makes by itself
+ * @disable_ipv6, @promote_secondaries: settings of that name; negative where there are none
+ */
+struct link_settings {
+	uint32_t mtu, queue_packets;
+	uint8_t up, multicast, address_mode;
+	int8_t disable_ipv6, promote_secondaries;
+};
+
+/** struct step_link - @before is put back where the interface stays */
+struct step_link {
+	uint16_t mtu;
+	struct link_settings before;
+};
+
+/**
+ * struct step - one change to the host
+ * @stays:     1: the interface does not go with us, so what is done to it has to be undone
+ * @was_there: 1: an address that the interface had before, and keeps
+ */
 struct step {
 	uint32_t kind; /* enum step_kind */
 	char interface[PLAN_INTERFACE_BYTES];
+	uint8_t stays, was_there;
 	union {
-		uint16_t mtu;
+		struct step_link link;
 		struct prefix address;
 		struct step_sysctl sysctl;
 		struct step_route route;
@@ -86,13 +108,28 @@ struct steps {
 };
 
 /**
+ * struct interface_before - the interface as it was found
+ * @stays:   somebody has made it to stay when nobody uses it
+ * @link:    its settings
+ * @address: its addresses, @address_count of them
+ */
+struct interface_before {
+	bool stays;
+	struct link_settings link;
+	uint8_t address_count;
+	struct prefix address[PLAN_ADDRESSES_MAX];
+};
+
+/**
  * struct facts - what has to be known of the host to turn a plan into steps
  * @table:      routing table of the tunnel, if it needs policy rules
  * @own:        the host's own addresses: connections that come in there are answered from there
  * @advertised: interfaces that listen to router advertisements only as long as the host does not
  *              forward; they have to be told to go on
+ * @before:     the interface before the first plan; NULL: one that goes with us
  */
 struct facts {
+	const struct interface_before *before;
 	uint32_t table;
 	uint8_t own_count;
 	struct address own[STEPS_OWN_MAX];
@@ -113,8 +150,8 @@ const struct step *steps_find(const struct steps *steps, const struct step *step
 /** step_rule_equal() - are they the same rule, whoever's? */
 bool step_rule_equal(const struct step_rule *a, const struct step_rule *b);
 
-/** step_outlives_tun() - would it stay if the tun device and all our processes vanished? */
-bool step_outlives_tun(const struct step *step);
+/** step_outlives_us() - would it stay if all our processes vanished, and with them what is theirs? */
+bool step_outlives_us(const struct step *step);
 
 /** step_is_ipv6() - is it impossible on a host without IPv6? */
 bool step_is_ipv6(const struct step *step);

@@ -410,6 +410,51 @@ def test_a_server_whose_interface_loses_ipv6_has_it_back(world):
     world.server.assert_as_before(before)
 
 
+def settings_of_interface(host):
+    """What a tunnel sets of it; not what the kernel finds out (whether anybody is there) or makes (fe80::)."""
+    link = host.run("bash", "-c", "ip -d link show minivpn0; ip link show minivpn0").stdout
+    names = ("ipv4.conf.minivpn0.promote_secondaries", "ipv6.conf.minivpn0.disable_ipv6")
+    makes_addresses = host.sysctl("net.ipv6.conf.minivpn0.addr_gen_mode") != "1"
+    flags = set(re.search("<(.*?)>", link)[1].split(",")) & {"UP", "MULTICAST"}
+    return (flags, makes_addresses, re.findall(r"mtu \d+|qlen \d+", link),
+            [host.sysctl(f"net.{name}") for name in names],
+            re.findall(r"inet6? (?!fe80)\S+", host.ip("address", "show", "dev", "minivpn0")),
+            re.findall(r".*proto 109.*", host.ip("route", "show", "table", "all") + host.ip("-6", "route")))
+
+
+@pytest.mark.parametrize("end", ["stopped", "steward killed", "all killed"])
+def test_an_interface_that_was_made_beforehand_is_as_it_was(world, end):
+    """It stays when nobody uses it (ip tuntap), with one of the addresses that the tunnel gives it."""
+    host = world.client
+    world.start_server()
+    host.ip("tuntap", "add", "minivpn0", "mode", "tun")
+    host.ip("link", "set", "minivpn0", "mtu", 1300, "up")
+    host.ip("address", "add", "10.77.0.2/24", "dev", "minivpn0")
+    before = settings_of_interface(host)
+    client = world.start_client()
+    assert settings_of_interface(host) != before
+    for address in INNER.values():
+        assert host.ping(address).received == 3
+    if end == "stopped":
+        assert client.stop() == 0
+    elif end == "steward killed":
+        kill(children(client)["steward"])
+        client.wait()
+    else:
+        pids = list(household(client).values())
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)  # else one would tidy up after the other
+        for pid in pids:
+            kill(pid)
+        client.wait()
+        wait_for(lambda: all(map(has_ended, pids)), 1.0, "all of its processes to end")
+        assert settings_of_interface(host) != before
+        again = world.start_client()
+        assert "put right what was left behind" in again.output()
+        assert again.stop() == 0
+    assert settings_of_interface(host) == before
+
+
 def test_an_interface_that_cannot_have_its_name_back(world):
     world.start_server()
     before = world.client.snapshot()
