@@ -7,6 +7,7 @@
 #include "run/network_parts.h"
 
 #include "io/clock.h"
+#include "run/forwarding.h"
 #include "run/hostplan.h"
 #include "run/overlap.h"
 
@@ -299,6 +300,7 @@ static void announce(struct network *network)
 		warn_of_addresses(network);
 		warn_of_limits(network);
 		overlap_warn(plan);
+		forwarding_warn(&network->keyring.entry[0]->key, network->tunnel->interface);
 	}
 	network->was_up = true;
 	notify_send(network->notify, "STATUS=connected");

@@ -375,6 +375,32 @@ def test_networks_behind_clients(world):
     assert server.running()
 
 
+@pytest.mark.parametrize("networks, forwards, warned", [
+    ("192.168.7.0/24, fd07::/64", False, ["192.168.7.0/24", "fd07::/64"]),
+    ("192.168.7.0/24, fd07::/64", True, []),
+    ("192.168.7.1/32, fd07::1/128", False, [])])    # as likely the client's own
+def test_a_client_that_does_not_forward_says_so(world, networks, forwards, warned):
+    """Its networks would not be reached, and nothing else would tell why."""
+    key = world.keygen("site", "--address", "10.9.0.20/24")
+    key.write_text(key.read_text() + f"networks = {networks}\n")
+    world.start("--address", "10.9.0.1/24")
+    site = world.machine("site")
+    if forwards:
+        site.forward()
+    client = site.start("minivpn", "client", "--route", "10.9.0.0/24", "--remote", SERVER, key)
+    client.wait_for_output("server runs minivpn")
+    said = re.findall(r"does not forward what the server sends for (\S+) .*: sysctl (\S+)=1 makes it",
+                      client.output())
+    assert [network for network, _ in said] == warned
+    for _, setting in said:
+        site.sysctl(setting, 1)
+    if warned:
+        assert client.stop() == 0
+        again = site.start("minivpn", "client", "--route", "10.9.0.0/24", "--remote", SERVER, key)
+        again.wait_for_output("server runs minivpn")
+        assert "does not forward" not in again.output()
+
+
 def test_one_file_is_reloaded_too(world):
     key = world.keygen("alice")
     world.server.start("minivpn", "server", key).wait_for_output("up: minivpn0")
