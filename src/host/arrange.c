@@ -153,6 +153,15 @@ static void look_at_interface(struct arrangement *a)
 	rtnl_addresses(a->rtnl, collect_address_before, a);
 }
 
+/* What was kept stays so to the end: now that the host forwards it cannot be found out any more. */
+static void keep_on(const struct steps *steps, struct facts *facts)
+{
+	for (size_t i = 0; i < steps->count; i++)
+		if (steps->step[i].kind == STEP_SYSCTL && steps->step[i].sysctl.kept &&
+		    facts->kept_count < STEPS_KEPT_MAX)
+			facts->kept[facts->kept_count++] = steps->step[i].sysctl;
+}
+
 static int find_facts(struct arrangement *a, const struct plan *plan, struct facts *ret_facts)
 {
 	memset(ret_facts, 0, sizeof(*ret_facts));
@@ -166,6 +175,8 @@ static int find_facts(struct arrangement *a, const struct plan *plan, struct fac
 	ret_facts->table = STEP_TABLE_BASE + a->index;
 	if (plan->forward_ipv6)
 		sysctl_advertised(a->name, plan->interface, ret_facts);
+	keep_on(&a->steps, ret_facts);
+	sysctl_kept(a->name, plan->interface, plan->forward_ipv4, plan->forward_ipv6, ret_facts);
 	return plan_takes_endpoint(plan) ? collect_own_addresses(a, plan->interface, ret_facts) : 0;
 }
 

@@ -33,7 +33,8 @@
 #include <string.h>
 
 static_assert(STEPS_MAX >= 2 + PLAN_ADDRESSES_MAX + 1 + PLAN_ROUTES_MAX + 2 + STEPS_OWN_MAX +
-				   PLAN_ADDRESSES_MAX + 2 * 5 + STEPS_ADVERTISED_MAX + 2,
+				   PLAN_ADDRESSES_MAX + 2 * 5 + STEPS_ADVERTISED_MAX +
+				   STEPS_KEPT_MAX + 2,
 	      "every plan fits");
 
 /* Room is there for every plan: see the assertion. */
@@ -207,6 +208,8 @@ void steps_of_plan(const struct plan *plan, const struct facts *facts, struct st
 	add(ret_steps, STEP_LINK, plan)->link.mtu = plan->mtu;
 	/* The firewall before anything is forwarded or led into the tunnel. */
 	add(ret_steps, STEP_FIREWALL, plan);
+	for (size_t i = 0; i < facts->kept_count; i++)
+		add(ret_steps, STEP_SYSCTL, plan)->sysctl = facts->kept[i];
 	/* Forwarding before the addresses: Linux counts the anycast address of a subnet (RFC 4291
 	 * section 2.6.1) twice if forwarding is switched on while the address is still being
 	 * introduced, and does not set its route again once the link was down. */

@@ -12,7 +12,8 @@
 enum {
 	STEPS_OWN_MAX = 48,
 	STEPS_ADVERTISED_MAX = 64,
-	STEPS_MAX = 320,
+	STEPS_KEPT_MAX = 32,
+	STEPS_MAX = 352,
 	STEP_SYSCTL_BYTES = 64,
 
 	/* Marks our routes and policy rules, so that they can be told from other people's. */
@@ -60,10 +61,16 @@ struct step_route {
 	uint32_t table;
 };
 
-/** struct step_sysctl - a setting that has to have a value; @before is filled in by sysctl_take() */
+/**
+ * struct step_sysctl - a setting that has to have a value
+ * @key:    below /proc/sys, with slashes
+ * @before: filled in by sysctl_prepare()
+ * @kept:   1: it has the value already, and Linux changes it when what comes after it is undone
+ */
 struct step_sysctl {
-	char key[STEP_SYSCTL_BYTES]; /* below /proc/sys, with slashes */
+	char key[STEP_SYSCTL_BYTES];
 	int32_t value, before;
+	uint8_t kept;
 };
 
 /**
@@ -127,6 +134,7 @@ struct interface_before {
  * @advertised: interfaces that listen to router advertisements only as long as the host does not
  *              forward; they have to be told to go on
  * @before:     the interface before the first plan; NULL: one that goes with us
+ * @kept:       settings that Linux changes when the host stops to forward
  */
 struct facts {
 	const struct interface_before *before;
@@ -135,6 +143,8 @@ struct facts {
 	struct address own[STEPS_OWN_MAX];
 	uint8_t advertised_count;
 	char advertised[STEPS_ADVERTISED_MAX][PLAN_INTERFACE_BYTES];
+	uint8_t kept_count;
+	struct step_sysctl kept[STEPS_KEPT_MAX];
 };
 
 /**

@@ -13,6 +13,7 @@
 
 enum { VALUE_BYTES = 16, PATH_BYTES = 16 + STEP_SYSCTL_BYTES };
 
+#define INTERFACES_IPV4 "net/ipv4/conf"
 #define INTERFACES_IPV6 "net/ipv6/conf"
 
 static int open_setting(const char *key, int flags, int *ret_fd)
@@ -106,7 +107,7 @@ int sysctl_take(const struct step_sysctl *sysctl)
 	int32_t now;
 	int error = sysctl_read(sysctl->key, &now);
 
-	if (error || now == sysctl->value)
+	if (error || sysctl->kept || now == sysctl->value)
 		return error;
 	return set(sysctl->key, sysctl->value);
 }
@@ -116,9 +117,13 @@ int sysctl_release(const char *name, const struct step_sysctl *sysctl)
 	int32_t now, ignored;
 	int error = sysctl_read(sysctl->key, &now);
 
-	if (error || now != sysctl->value || sysctl->before == sysctl->value ||
-	    another_has(name, sysctl, &ignored))
+	if (error)
 		return error;
+	if (sysctl->kept)
+		return now == sysctl->value ? 0 : set(sysctl->key, sysctl->value);
+	if (now != sysctl->value || sysctl->before == sysctl->value ||
+	    another_has(name, sysctl, &ignored))
+		return 0;
 	return set(sysctl->key, sysctl->before);
 }
 
@@ -155,4 +160,92 @@ void sysctl_advertised(const char *name, const char *interface, struct facts *re
 		strcpy(ret_facts->advertised[ret_facts->advertised_count++], entry->d_name);
 	}
 	closedir(directory);
+}
+
+/* --- what forwarding takes along --------------------------------------------------------------- */
+
+static void keep(struct facts *facts, const struct step_sysctl *sysctl)
+{
+	for (size_t i = 0; i < facts->kept_count; i++)
+		if (strcmp(facts->kept[i].key, sysctl->key) == 0)
+			return;
+	if (facts->kept_count == STEPS_KEPT_MAX)
+		return;
+	facts->kept[facts->kept_count] = *sysctl;
+	facts->kept[facts->kept_count++].kept = 1;
+}
+
+/* Keeps a setting if it has this value. */
+static void keep_if(struct facts *facts, const char *key, int32_t value)
+{
+	struct step_sysctl sysctl = { .value = value, .before = value };
+	int32_t now;
+
+	snprintf(sysctl.key, sizeof(sysctl.key), "%s", key);
+	if (sysctl_read(key, &now) == 0 && now == value)
+		keep(facts, &sysctl);
+}
+
+static bool is_off(const char *key)
+{
+	int32_t now;
+
+	return sysctl_read(key, &now) == 0 && now == 0;
+}
+
+/* Interfaces that forward while the host does not. */
+static void keep_forwarding(const char *interfaces, const char *own, struct facts *facts)
+{
+	char key[STEP_SYSCTL_BYTES];
+	const struct dirent *entry;
+	DIR *directory;
+
+	snprintf(key, sizeof(key), "/proc/sys/%s", interfaces);
+	directory = opendir(key);
+	if (!directory)
+		return;
+	while ((entry = readdir(directory)) != NULL) {
+		if (!plan_interface_is_valid(entry->d_name) || strcmp(entry->d_name, own) == 0)
+			continue;
+		snprintf(key, sizeof(key), "%s/%.15s/forwarding", interfaces, entry->d_name);
+		keep_if(facts, key, 1);
+	}
+	closedir(directory);
+}
+
+struct inheritance {
+	const char *own_name;
+	struct facts *facts;
+};
+
+/* What another instance keeps: it made the host forward, and may not be the last that wants it to. */
+static void inherit(void *context, const char *name)
+{
+	const struct inheritance *inheritance = context;
+	scoped_memory struct steps *steps = NULL;
+
+	if (strcmp(name, inheritance->own_name) == 0 || !state_is_alive(name))
+		return;
+	steps = malloc(sizeof(*steps));
+	if (!steps || journal_read(name, steps) != 0)
+		return;
+	for (size_t i = 0; i < steps->count; i++)
+		if (steps->step[i].kind == STEP_SYSCTL && steps->step[i].sysctl.kept)
+			keep(inheritance->facts, &steps->step[i].sysctl);
+}
+
+void sysctl_kept(const char *name, const char *interface, bool ipv4, bool ipv6,
+		 struct facts *ret_facts)
+{
+	struct inheritance inheritance = { name, ret_facts };
+
+	if (!ipv4 && !ipv6)
+		return;
+	state_each(inherit, &inheritance);
+	if (ipv4 && is_off("net/ipv4/ip_forward")) {
+		keep_if(ret_facts, INTERFACES_IPV4 "/all/accept_redirects", 0);
+		keep_forwarding(INTERFACES_IPV4, interface, ret_facts);
+	}
+	if (ipv6 && is_off(INTERFACES_IPV6 "/all/forwarding"))
+		keep_forwarding(INTERFACES_IPV6, interface, ret_facts);
 }

@@ -37,4 +37,18 @@ int sysctl_release(const char *name, const struct step_sysctl *sysctl);
  */
 void sysctl_advertised(const char *name, const char *interface, struct facts *ret_facts);
 
+/**
+ * sysctl_kept() - what Linux will change when the host stops to forward, and is not ours to change
+ *
+ * It turns forwarding off for every interface then, and in IPv4 redirects are believed again, which
+ * somebody may have switched off for good.
+ *
+ * @name:      our instance
+ * @interface: our own interface, which does not count
+ * @ipv4, @ipv6: families that it will begin to forward, if it does not
+ * @ret_facts: @kept is filled in, also from other instances, which have made it forward
+ */
+void sysctl_kept(const char *name, const char *interface, bool ipv4, bool ipv6,
+		 struct facts *ret_facts);
+
 #endif

@@ -308,6 +308,28 @@ def test_server_forwards_and_puts_it_back(host):
     host.assert_as_before(before)
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_linux_changes_with_forwarding_is_put_back(host, killed):
+    """It believes redirects again once it does not forward (ufw and others have switched that off), and stops
+    to forward for each interface."""
+    for setting, value in (("ipv4.conf.all.accept_redirects", 0), ("ipv4.conf.eth0.forwarding", 1),
+                           ("ipv6.conf.eth0.forwarding", 1)):
+        host.sysctl("net." + setting, value)
+    before = host.snapshot()
+    first = Household(host, "forward")
+    first.apply(*SERVER)
+    second = Household(host, "forward", device="tun1")
+    second.apply(*(line.replace("9", "8") for line in SERVER))
+    if killed:
+        kill_all(first)
+    else:
+        assert first.process.stop() == 0
+    assert second.process.stop() == 0
+    if killed:
+        assert Household(host, "forward").process.stop() == 0
+    host.assert_as_before(before)
+
+
 def test_settings_that_were_right_are_left_alone(host):
     host.sysctl("net.ipv4.ip_forward", 1)
     before = host.snapshot()
