@@ -23,6 +23,11 @@ def unpacked(package):
     return _once(package, _fetch)
 
 
+def with_needs(package):
+    """The same, with all that the package needs and this computer has not installed."""
+    return _once(f"{package}-with-needs", lambda _, folder: _fetch_with_needs(package, folder))
+
+
 def newest(package):
     """The same of Debian's newest, and of all that the package needs."""
     return _once(f"{package}-newest", lambda _, folder: _fetch_newest(package, folder))
@@ -52,6 +57,18 @@ def _fetch(package, folder):
             _apt(place, [], "download", package)
         except subprocess.CalledProcessError:   # old lists name versions that the mirror has no more
             _fetch_afresh(place, [], ["download", package])
+        _unpack(Path(place), folder)
+
+
+def _fetch_with_needs(package, folder):
+    with tempfile.TemporaryDirectory(prefix="minivpn-apt-") as place:
+        options = [f"Dir::Cache::archives={place}", "APT::Install-Recommends=false"]
+        words = ["install", "-y", "--download-only", package]
+        (Path(place) / "partial").mkdir()
+        try:
+            _apt(place, options, *words)
+        except subprocess.CalledProcessError:
+            _fetch_afresh(place, options, words)
         _unpack(Path(place), folder)
 
 
@@ -89,5 +106,10 @@ def _apt(place, options, *words):
 
 
 def _unpack(place, folder):
+    """As they would lie on a system whose /bin, /sbin and /lib are parts of /usr."""
+    for part in ("bin", "sbin", "lib"):
+        (folder / "usr" / part).mkdir(parents=True, exist_ok=True)
+        (folder / part).symlink_to(f"usr/{part}")
     for deb in place.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", deb, folder], check=True)
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as tar:
+            subprocess.run(["tar", "-x", "--keep-directory-symlink", "-C", folder], stdin=tar.stdout, check=True)

@@ -398,6 +398,14 @@ class Host:
         """Where a file of this host is found from outside: host.path("/etc/minivpn/client.key")."""
         return Path(f"/proc/{self._keeper.pid}/root{inside}")
 
+    def overlay(self, *folders):
+        """Let it find what was unpacked beside the system (debs.py), seen from here only.  Once."""
+        lower = ":".join(f"{folder}/usr" for folder in (*folders, ""))
+        self.run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower}", "/usr")
+        for folder in folders:
+            if Path(folder, "etc").is_dir():
+                self.run("cp", "-a", f"{folder}/etc/.", "/etc/")
+
     # -- network -------------------------------------------------------------------------------
 
     def ip(self, *words):

@@ -232,14 +232,15 @@ static unsigned check_table(const struct job *job, const struct nft_table *table
 static void tell_foreign(void *context, const struct foreign_chain *chain)
 {
 	(void)context;
-	printf("%s drops forwarded packets that it has no rule for:\n  %s\n  %s\n", chain->name,
-	       chain->command[0], chain->command[1]);
+	printf("%s drops forwarded packets that it has no rule for:\n", chain->name);
+	for (size_t i = 0; i < chain->commands; i++)
+		printf("  %s\n", chain->command[i]);
 }
 
 /* An accept in our table does not keep another table's chain from dropping; one in that chain does. */
-static unsigned check_others(const char *interface)
+static unsigned check_others(const struct plan *plan)
 {
-	int found = foreign_each(interface, tell_foreign, NULL);
+	int found = foreign_each(plan->interface, plan->out, tell_foreign, NULL);
 
 	return found > 0 ? (unsigned)found : 0;
 }
@@ -255,7 +256,7 @@ static int check(const struct job *job)
 		return error;
 	missing = check_table(job, &table);
 	missing += check_forwarding(&job->plan);
-	missing += check_others(job->plan.interface);
+	missing += check_others(&job->plan);
 	if (missing == 0)
 		printf("nothing is missing\n");
 	return missing ? EXIT_FAILED : 0;

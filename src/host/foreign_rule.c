@@ -1,241 +1,187 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/foreign_rule.h"
 
-#include <arpa/inet.h>
-#include <libnftnl/expr.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/xt_tcpudp.h>
-#include <net/if.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
-/* What the last expression has loaded, for the next to compare. */
-enum subject { SUBJECT_OTHER, SUBJECT_FAMILY, SUBJECT_INTERFACE, SUBJECT_PROTOCOL, SUBJECT_PORT };
+/* After the C library's headers, lest both define the same. */
+#include <linux/netfilter.h>
+#include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_tcpudp.h>
 
-/**
- * struct reading - what was read of a rule
- * @subject:   what is compared next
- * @elsewhere: it is about other packets
- * @udp:       it names UDP
- * @on_port:   it names the port, or something that may hold it
- * @narrowed:  it has conditions that are not understood
- * @partly:    it is about one family, or what arrives at some interface
- */
-struct reading {
-	uint16_t port;
-	enum subject subject;
-	bool elsewhere, udp, on_port, narrowed, partly;
-	bool accepts, drops, jumps;
-};
-
-static void read_meta(struct reading *r, const struct nftnl_expr *e)
+void foreign_rule_begin(struct foreign_rule *rule, const char *chain)
 {
-	switch (nftnl_expr_get_u32(e, NFTNL_EXPR_META_KEY)) {
-	case NFT_META_L4PROTO:
-		r->subject = SUBJECT_PROTOCOL;
-		break;
-	case NFT_META_NFPROTO:
-	case NFT_META_PROTOCOL:
-		r->subject = SUBJECT_FAMILY;
-		break;
-	case NFT_META_IIF:
-	case NFT_META_IIFNAME:
-		r->subject = SUBJECT_INTERFACE;
-		break;
-	default:
-		r->subject = SUBJECT_OTHER;
-	}
+	memset(rule, 0, sizeof(*rule));
+	rule->match = FOREIGN_YES;
+	snprintf(rule->chain, sizeof(rule->chain), "%s", chain);
 }
 
-static void read_payload(struct reading *r, const struct nftnl_expr *e)
+void foreign_rule_jump(struct foreign_rule *rule, enum foreign_verdict verdict, const char *target)
 {
-	uint32_t base = nftnl_expr_get_u32(e, NFTNL_EXPR_PAYLOAD_BASE);
-	uint32_t offset = nftnl_expr_get_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET);
-	uint32_t length = nftnl_expr_get_u32(e, NFTNL_EXPR_PAYLOAD_LEN);
-
-	r->subject = SUBJECT_OTHER;
-	if (base == NFT_PAYLOAD_TRANSPORT_HEADER && offset == 2 && length == 2)
-		r->subject = SUBJECT_PORT;
-	/* Of IPv4 and of IPv6, which iptables compares. */
-	else if (base == NFT_PAYLOAD_NETWORK_HEADER && (offset == 9 || offset == 6) && length == 1)
-		r->subject = SUBJECT_PROTOCOL;
+	rule->verdict = verdict;
+	snprintf(rule->target, sizeof(rule->target), "%s", target);
 }
 
-static void compare_port(struct reading *r, uint32_t how, uint16_t to)
+/* All conditions have to be met. */
+static void require(struct foreign_rule *rule, enum foreign_match match, bool negate)
 {
-	const bool holds[] = {
-		[NFT_CMP_EQ] = (r->port == to), [NFT_CMP_NEQ] = (r->port != to),
-		[NFT_CMP_LT] = (r->port < to),  [NFT_CMP_LTE] = (r->port <= to),
-		[NFT_CMP_GT] = (r->port > to),  [NFT_CMP_GTE] = (r->port >= to),
-	};
+	if (negate && match != FOREIGN_PERHAPS)
+		match = match == FOREIGN_YES ? FOREIGN_NO : FOREIGN_YES;
+	if (match < rule->match)
+		rule->match = match;
+}
 
-	if (how < sizeof(holds) / sizeof(*holds) && !holds[how])
-		r->elsewhere = true;
+static enum foreign_match whether(bool is)
+{
+	return is ? FOREIGN_YES : FOREIGN_NO;
+}
+
+void foreign_rule_family(struct foreign_rule *rule, const struct foreign_packet *packet,
+			 uint32_t family, bool negate)
+{
+	require(rule, whether(family == (packet->family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6)),
+		negate);
+}
+
+void foreign_rule_protocol(struct foreign_rule *rule, const struct foreign_packet *packet,
+			   uint32_t protocol, bool negate)
+{
+	require(rule, whether(protocol == packet->protocol), negate);
+}
+
+void foreign_rule_port(struct foreign_rule *rule, const struct foreign_packet *packet, uint16_t low,
+		       uint16_t high, bool negate)
+{
+	require(rule, whether(packet->port >= low && packet->port <= high), negate);
+	rule->named = true;
+}
+
+void foreign_rule_state(struct foreign_rule *rule, const struct foreign_packet *packet,
+			uint32_t states, bool negate)
+{
+	require(rule, whether(states & packet->state), negate);
+}
+
+static bool is_called(const char *interface, const char *name, size_t bytes)
+{
+	return bytes <= strlen(interface) + 1 && memcmp(interface, name, bytes) == 0;
+}
+
+void foreign_rule_interface(struct foreign_rule *rule, const struct foreign_packet *packet,
+			    const struct foreign_interfaces *interfaces, const char *name,
+			    size_t bytes, bool negate)
+{
+	size_t same = 0;
+
+	for (size_t i = 0; i < interfaces->count; i++)
+		same += is_called(interfaces->name[i], name, bytes);
+	if (interfaces->count == 0)
+		require(rule, is_called("lo", name, bytes) ? FOREIGN_NO : FOREIGN_PERHAPS, negate);
+	else if (same > 0 && same < interfaces->count)
+		require(rule, FOREIGN_PERHAPS, negate);
 	else
-		r->on_port = true;
+		require(rule, whether(same > 0), negate);
+	if (packet->interface[0] && is_called(packet->interface, name, bytes))
+		rule->named = true;
 }
 
-static bool is_loopback(const void *value, uint32_t bytes)
+/* Of what arrives at this host, its sender may be anybody; what is forwarded has addresses of the
+ * tunnel's, and who makes rules for addresses may mean these. */
+void foreign_rule_address(struct foreign_rule *rule, const struct foreign_packet *packet)
 {
-	uint32_t index;
-
-	if (bytes >= sizeof("lo") && strcmp(value, "lo") == 0)
-		return true;
-	memcpy(&index, value, bytes < sizeof(index) ? bytes : sizeof(index));
-	return bytes == sizeof(index) && index == if_nametoindex("lo");
-}
-
-static void read_cmp(struct reading *r, const struct nftnl_expr *e)
-{
-	uint32_t how = nftnl_expr_get_u32(e, NFTNL_EXPR_CMP_OP), bytes = 0;
-	const uint8_t *value = nftnl_expr_get(e, NFTNL_EXPR_CMP_DATA, &bytes);
-
-	if (r->subject == SUBJECT_PORT && value && bytes == 2) {
-		compare_port(r, how, (uint16_t)(value[0] << 8 | value[1]));
-	} else if (r->subject == SUBJECT_PROTOCOL && value && bytes >= 1) {
-		bool same = value[0] == IPPROTO_UDP;
-
-		r->elsewhere |= same != (how == NFT_CMP_EQ);
-		r->udp |= same;
-	} else if (r->subject == SUBJECT_INTERFACE && value) {
-		r->elsewhere |= is_loopback(value, bytes) == (how == NFT_CMP_EQ);
-		r->partly = true;
-	} else if (r->subject == SUBJECT_FAMILY) {
-		r->partly = true;
-	} else {
-		r->narrowed = true;
-	}
-}
-
-static void read_range(struct reading *r, const struct nftnl_expr *e)
-{
-	uint32_t bytes = 0, more = 0;
-	const uint8_t *from = nftnl_expr_get(e, NFTNL_EXPR_RANGE_FROM_DATA, &bytes);
-	const uint8_t *to = nftnl_expr_get(e, NFTNL_EXPR_RANGE_TO_DATA, &more);
-
-	if (r->subject != SUBJECT_PORT || !from || !to || bytes != 2 || more != 2) {
-		r->narrowed = true;
-		return;
-	}
-	if ((r->port >= (from[0] << 8 | from[1]) && r->port <= (to[0] << 8 | to[1])) ==
-	    (nftnl_expr_get_u32(e, NFTNL_EXPR_RANGE_OP) == NFT_RANGE_EQ))
-		r->on_port = true;
+	if (packet->hook == NF_INET_FORWARD)
+		require(rule, FOREIGN_PERHAPS, false);
 	else
-		r->elsewhere = true;
+		rule->narrowed = true;
 }
 
-/* What is in a set or a map is not looked at. */
-static void read_lookup(struct reading *r, const struct nftnl_expr *e)
+/* --- iptables --------------------------------------------------------------------------------- */
+
+/* Of TCP and of UDP: both begin with the ports, from and to. */
+static void read_ports(struct foreign_rule *rule, const struct foreign_packet *packet,
+		       uint32_t protocol, const uint16_t from[2], const uint16_t to[2], bool negate)
 {
-	if (r->subject == SUBJECT_PORT)
-		r->on_port = true;
-	else
-		r->narrowed = true;
-	/* A map of verdicts; of ports, one of them may be an accept. */
-	if (nftnl_expr_is_set(e, NFTNL_EXPR_LOOKUP_DREG) && r->subject == SUBJECT_PORT)
-		r->accepts = true;
+	foreign_rule_protocol(rule, packet, protocol, false);
+	if (to[0] > 0 || to[1] < UINT16_MAX)
+		foreign_rule_port(rule, packet, to[0], to[1], negate);
+	rule->narrowed |= from[0] > 0 || from[1] < UINT16_MAX;
 }
 
-static void read_match(struct reading *r, const struct nftnl_expr *e)
+static void read_udp(struct foreign_rule *rule, const struct foreign_packet *packet,
+		     const void *info)
 {
-	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_MT_NAME);
-	uint32_t bytes = 0;
-	const struct xt_udp *udp = nftnl_expr_get(e, NFTNL_EXPR_MT_INFO, &bytes);
+	const struct xt_udp *udp = info;
 
-	if (strcmp(name, "comment") == 0)
-		return;
-	if (strcmp(name, "multiport") == 0) {
-		r->on_port = true;
-	} else if (strcmp(name, "udp") == 0 && udp && bytes >= sizeof(*udp)) {
-		bool within = r->port >= udp->dpts[0] && r->port <= udp->dpts[1];
-
-		r->udp = true;
-		r->elsewhere |= within == !!(udp->invflags & XT_UDP_INV_DSTPT);
-		r->on_port |= udp->dpts[0] > 0 || udp->dpts[1] < UINT16_MAX;
-		r->narrowed |= udp->spts[0] > 0 || udp->spts[1] < UINT16_MAX;
-	} else {
-		r->narrowed = true;
-	}
+	read_ports(rule, packet, IPPROTO_UDP, udp->spts, udp->dpts,
+		   udp->invflags & XT_UDP_INV_DSTPT);
 }
 
-static void read_verdict(struct reading *r, const struct nftnl_expr *e)
+static void read_tcp(struct foreign_rule *rule, const struct foreign_packet *packet,
+		     const void *info)
 {
-	if (!nftnl_expr_is_set(e, NFTNL_EXPR_IMM_VERDICT))
-		return;
-	switch ((int)nftnl_expr_get_u32(e, NFTNL_EXPR_IMM_VERDICT)) {
-	case NF_ACCEPT:
-		r->accepts = true;
-		break;
-	case NF_DROP:
-		r->drops = true;
-		break;
-	case NFT_JUMP:
-	case NFT_GOTO:
-		r->jumps = true;
-		break;
-	default:
-		break;
-	}
+	const struct xt_tcp *tcp = info;
+
+	read_ports(rule, packet, IPPROTO_TCP, tcp->spts, tcp->dpts,
+		   tcp->invflags & XT_TCP_INV_DSTPT);
+	rule->narrowed |= tcp->option || tcp->flg_mask;
 }
 
-static void read_target(struct reading *r, const struct nftnl_expr *e)
+static void read_conntrack(struct foreign_rule *rule, const struct foreign_packet *packet,
+			   const void *info)
 {
-	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_TG_NAME);
+	const struct xt_conntrack_mtinfo3 *ct = info;
 
-	r->drops |= strcmp(name, "REJECT") == 0 || strcmp(name, "DROP") == 0;
+	if (ct->match_flags & XT_CONNTRACK_STATE)
+		foreign_rule_state(rule, packet, ct->state_mask,
+				   ct->invert_flags & XT_CONNTRACK_STATE);
+	rule->narrowed |= ct->match_flags & ~XT_CONNTRACK_STATE;
 }
 
-static void read_reject(struct reading *r, const struct nftnl_expr *e)
+/* Which ports, is not looked at. */
+static void read_multiport(struct foreign_rule *rule, const struct foreign_packet *packet,
+			   const void *info)
 {
-	(void)e;
-	r->drops = true;
+	(void)packet;
+	(void)info;
+	require(rule, FOREIGN_PERHAPS, false);
+	rule->named = true;
 }
 
-static void read_nothing(struct reading *r, const struct nftnl_expr *e)
+static void read_comment(struct foreign_rule *rule, const struct foreign_packet *packet,
+			 const void *info)
 {
-	(void)r;
-	(void)e;
+	(void)rule;
+	(void)packet;
+	(void)info;
 }
 
-static int read_expression(struct nftnl_expr *e, void *context)
+void foreign_rule_xt_match(struct foreign_rule *rule, const struct foreign_packet *packet,
+			   const char *name, const void *info, size_t bytes)
 {
 	static const struct {
 		const char *name;
-		void (*read)(struct reading *r, const struct nftnl_expr *e);
-	} readers[] = {
-		{ "meta", read_meta },     { "payload", read_payload },
-		{ "cmp", read_cmp },       { "range", read_range },
-		{ "lookup", read_lookup }, { "match", read_match },
-		{ "target", read_target }, { "immediate", read_verdict },
-		{ "reject", read_reject }, { "counter", read_nothing },
-		{ "log", read_nothing },
+		size_t bytes;
+		void (*read)(struct foreign_rule *rule, const struct foreign_packet *packet,
+			     const void *info);
+	} matches[] = {
+		{ "udp", sizeof(struct xt_udp), read_udp },
+		{ "tcp", sizeof(struct xt_tcp), read_tcp },
+		{ "conntrack", sizeof(struct xt_conntrack_mtinfo3), read_conntrack },
+		{ "multiport", 0, read_multiport },
+		{ "comment", 0, read_comment },
 	};
-	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
-	struct reading *r = context;
 
-	for (size_t i = 0; i < sizeof(readers) / sizeof(*readers); i++)
-		if (strcmp(name, readers[i].name) == 0) {
-			readers[i].read(r, e);
-			return 0;
+	for (size_t i = 0; i < sizeof(matches) / sizeof(*matches); i++)
+		if (strcmp(name, matches[i].name) == 0 && info && bytes >= matches[i].bytes) {
+			matches[i].read(rule, packet, info);
+			return;
 		}
-	r->subject = SUBJECT_OTHER;
-	r->narrowed = true;
-	return 0;
+	rule->narrowed = true;
 }
 
-enum foreign_effect foreign_rule_effect(const struct nftnl_rule *rule, uint16_t port, bool in_base)
+void foreign_rule_xt_target(struct foreign_rule *rule, const char *name)
 {
-	struct reading r = { .port = port };
-
-	nftnl_expr_foreach((struct nftnl_rule *)rule, read_expression, &r);
-	if (r.elsewhere)
-		return FOREIGN_NONE;
-	if (r.on_port && (r.accepts || r.jumps))
-		return FOREIGN_ACCEPTS;
-	if (r.accepts && !r.narrowed && (r.udp || in_base))
-		return FOREIGN_ACCEPTS;
-	if (r.drops && in_base && !r.narrowed && !r.partly)
-		return FOREIGN_DROPS;
-	return FOREIGN_NONE;
+	if (strcmp(name, "REJECT") == 0 || strcmp(name, "DROP") == 0)
+		rule->verdict = FOREIGN_DROP;
 }

@@ -362,7 +362,7 @@ static void look_at_foreign_firewalls(const struct household *household)
 	pid_t pid = household->limits.forward ? fork() : -1;
 
 	if (pid == 0) {
-		foreign_warn(household->limits.interface);
+		foreign_warn(household->limits.interface, household->limits.out);
 		if (household->port)
 			foreign_warn_of_port(household->port);
 		_exit(0);

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
-#include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
@@ -288,48 +287,4 @@ int nft_rules(int fd, const char *family, const char *table,
 
 	mnl_attr_put_strz(request, NFTA_RULE_TABLE, table);
 	return ask(fd, request, tell_rule, &listener);
-}
-
-struct mention {
-	const char *interface;
-	bool found;
-};
-
-static int take_expression(struct nftnl_expr *e, void *context)
-{
-	struct mention *mention = context;
-	uint32_t bytes;
-	const char *value;
-
-	if (strcmp(nftnl_expr_get_str(e, NFTNL_EXPR_NAME), "cmp") != 0)
-		return 0;
-	value = nftnl_expr_get(e, NFTNL_EXPR_CMP_DATA, &bytes);
-	/* Names are compared with their NUL, unless with a star behind them. */
-	if (value && bytes > strlen(mention->interface) && strcmp(value, mention->interface) == 0)
-		mention->found = true;
-	return 0;
-}
-
-static int take_mentioning_rule(const struct nlmsghdr *message, void *context)
-{
-	struct nftnl_rule *rule = nftnl_rule_alloc();
-
-	if (rule && nftnl_rule_nlmsg_parse(message, rule) == 0)
-		nftnl_expr_foreach(rule, take_expression, context);
-	if (rule)
-		nftnl_rule_free(rule);
-	return MNL_CB_OK;
-}
-
-bool nft_chain_mentions(int fd, const char *family, const char *table, const char *chain,
-			const char *interface)
-{
-	_Alignas(struct nlmsghdr) char room[REQUEST_BYTES];
-	struct mention mention = { .interface = interface };
-	struct nlmsghdr *request =
-		nftnl_nlmsg_build_hdr(room, NFT_MSG_GETRULE, family_number(family), NLM_F_DUMP, 4);
-
-	mnl_attr_put_strz(request, NFTA_RULE_TABLE, table);
-	mnl_attr_put_strz(request, NFTA_RULE_CHAIN, chain);
-	return ask(fd, request, take_mentioning_rule, &mention) == 0 && mention.found;
 }

@@ -49,11 +49,4 @@ int nft_base_chains(int fd, uint32_t hook,
 int nft_rules(int fd, const char *family, const char *table,
 	      void (*each)(void *context, const struct nftnl_rule *rule), void *context);
 
-/**
- * nft_chain_mentions() - has the chain a rule of its own for this interface?
- * @family: as nft_base_chains() tells it
- */
-bool nft_chain_mentions(int fd, const char *family, const char *table, const char *chain,
-			const char *interface);
-
 #endif

@@ -120,8 +120,7 @@ class Pair:
     def overlay(self, folder):
         """Let both machines find programs and libraries that were unpacked beside the system."""
         for end in self.ends():
-            end.host.run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={folder}/usr:/usr",
-                         "/usr")
+            end.host.overlay(folder)
 
     def devices(self, name, mtu=1420):
         """Give both ends of a tunnel their inner addresses, once its devices are there."""
