@@ -162,7 +162,8 @@ struct inner {
  * @bytes:     bytes there are; may be more than the header says (TFC padding, RFC 4303 2.7)
  * @ret_inner: filled on success, untouched otherwise
  *
- * Return: VERDICT_PASS, or VERDICT_NOT_IP when version, header length or total length cannot be
+ * Return: VERDICT_PASS, or VERDICT_NOT_IP when version, header length or total length cannot be, or an
+ * address of IPv6 is an IPv4-mapped one
  * Source: RFC 791 section 3.1, RFC 8200 section 3
  */
 enum verdict inner_parse(const uint8_t *packet, size_t bytes, struct inner *ret_inner);

@@ -43,7 +43,7 @@
 	X(RETRIED, "retried", "asked to prove the return address")                              \
 	X(OVERLOAD, "overload", "over the budget for handshakes")                               \
 	/* the inner packet */                                                                  \
-	X(NOT_IP, "not-ip", "inner packet is not IPv4 or IPv6, or its lengths are wrong")       \
+	X(NOT_IP, "not-ip", "inner packet is not IPv4 or IPv6, or its header is wrong")         \
 	X(BAD_OFFLOAD, "bad-offload", "the tun header does not fit its packet")                 \
 	X(WRONG_SOURCE, "wrong-source", "inner source does not belong to that peer")            \
 	X(NO_ROUTE, "no-route", "no peer owns the destination")                                 \

@@ -223,6 +223,12 @@ static enum verdict parse_ipv4(const uint8_t *packet, size_t bytes, struct inner
 	return VERDICT_PASS;
 }
 
+/* On no wire (RFC 4291 2.5.5.2, RFC 6890): in a struct address it would be of the other family. */
+static bool is_mapped(const uint8_t *ipv6)
+{
+	return memcmp(ipv6, ipv4_mapped, sizeof(ipv4_mapped)) == 0;
+}
+
 static enum verdict parse_ipv6(const uint8_t *packet, size_t bytes, struct inner *ret_inner)
 {
 	uint32_t total;
@@ -230,7 +236,7 @@ static enum verdict parse_ipv6(const uint8_t *packet, size_t bytes, struct inner
 	if (bytes < IPV6_HEADER_BYTES)
 		return VERDICT_NOT_IP;
 	total = IPV6_HEADER_BYTES + ((uint32_t)packet[4] << 8 | packet[5]);
-	if (total > bytes)
+	if (total > bytes || is_mapped(packet + 8) || is_mapped(packet + 24))
 		return VERDICT_NOT_IP;
 
 	ret_inner->version = 6;

@@ -539,6 +539,9 @@ def cut_to_length(packet):
     length = int.from_bytes(packet[2:4] if ipv4 else packet[4:6], "big") + (0 if ipv4 else 40)
     if length > len(packet) or (ipv4 and length < 20):
         raise Refused("not-ip")
+    mapped = bytes(10) + b"\xff\xff"
+    if not ipv4 and mapped in (packet[8:20], packet[24:36]):
+        raise Refused("not-ip")
     return packet[:length]
 
 

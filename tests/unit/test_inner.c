@@ -100,9 +100,28 @@ static void lengths_must_agree(void **state)
 	assert_int_equal(inner_parse(p6, 0, &inner), VERDICT_NOT_IP);
 }
 
+/* Otherwise whoever may use the IPv4 address could send from it in IPv6, past what is said of either family. */
+static void no_family_passes_for_the_other(void **state)
+{
+	const struct address ipv4 = address_from_ipv4((uint8_t[]){ 10, 0, 0, 1 });
+	uint8_t p6[40] = { 0x60, [8] = 0xfd, [23] = 1, [24] = 0xfd, [39] = 2 };
+	struct inner inner;
+
+	(void)state;
+	assert_int_equal(inner_parse(p6, sizeof(p6), &inner), VERDICT_PASS);
+	memcpy(p6 + 8, ipv4.b, sizeof(ipv4.b));
+	assert_int_equal(inner_parse(p6, sizeof(p6), &inner), VERDICT_NOT_IP);
+	memcpy(p6 + 24, ipv4.b, sizeof(ipv4.b));
+	p6[8] = 0xfd;
+	assert_int_equal(inner_parse(p6, sizeof(p6), &inner), VERDICT_NOT_IP);
+	p6[24] = 0xfd;
+	assert_int_equal(inner_parse(p6, sizeof(p6), &inner), VERDICT_PASS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_family_passes_for_the_other),
 		cmocka_unit_test(prefixes_round_trip),
 		cmocka_unit_test(bad_prefixes_are_refused),
 		cmocka_unit_test(containment_stays_in_its_family),
