@@ -134,6 +134,21 @@ static void print_mark(const char *role, FILE *out)
 	fprintf(out, "%s%s --install, which replaces it; --uninstall removes it.\n", mark, role);
 }
 
+/* A path as systemd reads one at the beginning of a command: in quotes where they are needed, and '%' begins
+ * one of its specifiers. */
+static void print_command(const char *path, FILE *out)
+{
+	const char *quote = strpbrk(path, " \t;") ? "\"" : "";
+
+	fputs(quote, out);
+	for (const char *c = path; *c; c++) {
+		if (*c == '%')
+			fputc('%', out);
+		fputc(*c, out);
+	}
+	fputs(quote, out);
+}
+
 /* The template with @role@ and @program@ filled in. */
 static char *unit_text(const char *role, const char *program)
 {
@@ -151,7 +166,7 @@ static char *unit_text(const char *role, const char *program)
 			fputs(role, out);
 			next += 6;
 		} else if (strncmp(next, "@program@", 9) == 0) {
-			fputs(program, out);
+			print_command(program, out);
 			next += 9;
 		} else {
 			fputc(*next++, out);
@@ -185,6 +200,10 @@ static int write_unit(const struct places *p)
 		return EXIT_FAILURE;
 	}
 	program[n] = '\0';
+	if (strpbrk(program, "\"'\\")) {
+		say("%s: systemd runs nothing from a path with quotes or backslashes", program);
+		return EXIT_FAILURE;
+	}
 	if (owner_of(rooted(p, p->file)) == FOREIGN)
 		return refuse_foreign(rooted(p, p->file));
 	text = unit_text(p->role, program);

@@ -34,7 +34,9 @@ def test_what_is_made_and_taken_away(tmp_path, role):
     assert all(file in said for file in (unit, link, config))
     assert os.readlink(tmp_path / link) == f"/{unit}"
     text = (tmp_path / unit).read_text()
-    assert f"\nExecStart={program('minivpn')} {role} --config /etc/minivpn/{role}.conf\n" in text
+    own = program("minivpn")
+    own = f'"{own}"' if " " in own else own
+    assert f"\nExecStart={own} {role} --config /etc/minivpn/{role}.conf\n" in text
     assert "@" not in text
     settings = (tmp_path / config).read_text()
     for line in (f"[{role}]", "mtu = 1400", "route = 10.0.0.0/8", "route = fd00::/8", "key = /etc/minivpn/"):
@@ -83,10 +85,15 @@ def test_a_packaged_unit_is_only_linked(tmp_path):
     assert files(tmp_path) == ["usr/lib/systemd/system/minivpn-server.service"]
 
 
-def test_systemd_understands_the_unit(tmp_path):
+@pytest.mark.parametrize("folder", ["plain", "my clone", "100%; pure"])
+def test_systemd_understands_the_unit(tmp_path, folder):
+    """Wherever the program lies that writes it."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("needs systemd-analyze")
-    minivpn("server", "--install", "--root", tmp_path)
+    own = tmp_path / folder / "minivpn"
+    own.parent.mkdir()
+    shutil.copy(program("minivpn"), own)
+    subprocess.run([own, "server", "--install", "--root", tmp_path], check=True, capture_output=True, timeout=10)
     done = subprocess.run(["systemd-analyze", "verify", "--man=no",
                            tmp_path / UNITS / "minivpn-server.service"],
                           capture_output=True, text=True, check=False, timeout=30)
