@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 
 import pytest
@@ -384,7 +385,7 @@ def test_too_little_to_live_on(machine):
     may_have_more = int(rights, 16) >> 24 & 1      # CAP_SYS_RESOURCE
     for limit, says in (("-s 64", "KiB of stack"), ("-n 20", "open files")):
         for how in ("-S", ""):
-            done = machine.run("bash", "-c", f"ulimit {how} {limit}; exec {program(MINIVPN)} version", check=False)
+            done = machine.run("bash", "-c", f"ulimit {how} {limit}; exec {shlex.quote(program(MINIVPN))} version", check=False)
             if how or may_have_more:
                 assert done.returncode == 0 and "libsodium" in done.stdout, done.stderr
             else:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -277,7 +278,7 @@ def test_whoever_reads_the_log_may_end_before_us(world, role):
 
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_closed_descriptors_are_nobody_s_to_get(world, closed):
-    daemon = world.server.start("sh", "-c", f"exec {program('minivpn')} server --debug {world.key} {closed}")
+    daemon = world.server.start("sh", "-c", f"exec {shlex.quote(program('minivpn'))} server --debug {world.key} {closed}")
     world.start_client()
     assert world.client.ping(INNER["ipv4"]).received == 3
     for pid in household(daemon).values():

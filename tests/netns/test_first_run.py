@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import socket
 import stat
@@ -276,7 +277,7 @@ def test_the_first_client_has_an_address_of_the_networks_that_are_given(hosts):
         assert "is in none" not in serving.said
         key = server.run(KEYGEN, "--show", "/etc/minivpn/keys/client.key").stdout
         assert "10.9.9.3/29" in key and "fd09::2/64" in key
-        client.start("sh", "-c", f"echo {invite} | {program(MINIVPN)} client -").wait_for_output("tunnel: up")
+        client.start("sh", "-c", f"echo {invite} | {shlex.quote(program(MINIVPN))} client -").wait_for_output("tunnel: up")
         assert client.ping("10.9.9.2").received == 3 and client.ping("fd09::1").received == 3
 
 

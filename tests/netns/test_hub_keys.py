@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -257,7 +258,7 @@ def test_a_server_that_lies_gets_nothing_that_is_not_its_own(world, file, says):
 def test_an_invite_that_has_no_room_is_told_where_to_find(world):
     world.keygen("alice")
     world.start()
-    done = world.server.run("sh", "-c", f"{program('minivpn')} invite bob >/dev/full", check=False)
+    done = world.server.run("sh", "-c", f"{shlex.quote(program('minivpn'))} invite bob >/dev/full", check=False)
     assert done.returncode == 1
     again = re.search(r"its invite cannot be printed: .* Again: (minivpn-keygen --show --invite .*)$", done.stderr)
     assert world.server.run(*again[1].split()).stdout.startswith("mv1:")

@@ -10,14 +10,14 @@ import time
 import pytest
 
 from four_machines import INNER, OUTER
-from lab import assert_all_answered, program, wait_for
+from lab import assert_all_answered, wait_for
 
 SPEED = 30
 
 
 def start_both(world, *options, speed=SPEED):
     """Both daemons, under the fast clock; the client counts its rekeyings in its log."""
-    fast = {"LD_PRELOAD": program("fast-clock.so"), "FAST_CLOCK": str(speed)} if speed > 1 else {}
+    fast = world.fast_clock(speed)
     server = world.server.start("minivpn", "server", world.key, env=fast)
     server.wait_for_output("up: minivpn0")
     client = world.client.start("minivpn", "client", *options, "--remote", OUTER["ipv4"], "--debug",

@@ -25,7 +25,7 @@ KERNEL = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).gro
 
 def start_both(world, numbers, fast=1):
     """Both daemons, under a fast clock if @fast is more than 1; the client counts its rekeyings."""
-    env = {"LD_PRELOAD": program("fast-clock.so"), "FAST_CLOCK": str(fast)} if fast > 1 else {}
+    env = world.fast_clock(fast)
     server = world.server.start("minivpn", "server", "--workers", numbers[0], world.key, env=env)
     server.wait_for_output("up: minivpn0")
     client = world.client.start("minivpn", "client", "--workers", numbers[1], "--debug",
