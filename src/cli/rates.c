@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/rates.h"
 
+#include "cli/terminal.h"
 #include "keys/keytext.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { BARS = 30, WHO_BYTES = KEY_NAME_BYTES + 32 };
 
@@ -142,7 +142,7 @@ void rates_print(const char *interface, const json_t *peer)
 	for (int way = 0; way < 2; way++) {
 		printf("%s%s ", way ? ", " : "", words[way]);
 		print_rate(history->rate[way][history->count - 1]);
-		if (isatty(STDOUT_FILENO))
+		if (terminal_has_blocks())
 			print_bars(history, way);
 	}
 	putchar('\n');

@@ -5,6 +5,7 @@
 #include "cli/prometheus.h"
 #include "cli/rates.h"
 #include "cli/say.h"
+#include "cli/terminal.h"
 #include "minivpn/verdict.h"
 
 #include <getopt.h>
@@ -317,7 +318,7 @@ static bool run_still(int count, char *names[], struct instances *ret_instances)
 /* Until it is interrupted, or the tunnels are gone. */
 static int watch(int count, char *names[], struct instances *instances)
 {
-	bool terminal = isatty(STDOUT_FILENO);
+	const char *clear = terminal_can_clear() ? "\033[H\033[2J" : "";
 	json_t *tunnels;
 	int r;
 
@@ -328,7 +329,7 @@ static int watch(int count, char *names[], struct instances *instances)
 			return r;
 		}
 		rates_take(tunnels);
-		fputs(terminal ? "\033[H\033[2J" : "", stdout);
+		fputs(clear, stdout);
 		print_table(tunnels);
 		json_decref(tunnels);
 		if (fflush(stdout) != 0)

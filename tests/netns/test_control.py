@@ -6,6 +6,7 @@
 
 import json
 import re
+import shlex
 import socket
 import subprocess
 import time
@@ -154,6 +155,23 @@ def test_whoever_watches_is_told_of_the_end(pair):
                      watching[0].output(), re.MULTILINE)
     assert "\nminivpn: minivpn0: the tunnel has ended\n" in watching[1].output()
     assert "cannot be asked" not in watching[0].output() + watching[1].output()
+
+
+def watched_on_a_terminal(host, **environment):
+    """What `status --watch` shows in two seconds, rates among it."""
+    line = f"timeout 2.5 {shlex.quote(program(MINIVPN))} status --watch"
+    clean = {name: "" for name in ("LC_ALL", "LC_CTYPE", "LANG", "TERM")}
+    return host.run("script", "-qec", line, "/dev/null", check=False, env=clean | environment).stdout
+
+
+def test_a_terminal_is_told_what_it_understands(pair):
+    server = pair[0]
+    modern = watched_on_a_terminal(server, TERM="xterm", LANG="de_DE.UTF-8")
+    assert "\033[H\033[2J" in modern and re.search("rate .*[▁-█]", modern)
+    old = watched_on_a_terminal(server, TERM="vt220", LANG="de_DE.UTF-8", LC_ALL="C")
+    assert "\033[H\033[2J" in old and "rate" in old and old.isascii()
+    dumb = watched_on_a_terminal(server, TERM="dumb", LANG="C.UTF-8")
+    assert "rate" in dumb and "\033" not in dumb and dumb.isascii()
 
 
 @pytest.mark.parametrize("command", ["status", "status --json", "status --prometheus", "status --watch", "version",
