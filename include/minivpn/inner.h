@@ -197,4 +197,13 @@ struct inner_payload {
 bool inner_payload(const uint8_t *packet, const struct inner *inner,
 		   struct inner_payload *ret_payload);
 
+/**
+ * inner_is_acknowledgement() - does a packet do no more than to acknowledge?
+ * @packet: the packet, whatever it is
+ * @bytes:  bytes there are
+ *
+ * Return: true for TCP without payload that neither begins nor ends a connection
+ */
+bool inner_is_acknowledgement(const uint8_t *packet, size_t bytes);
+
 #endif

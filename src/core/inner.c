@@ -7,6 +7,15 @@
 #include <netinet/in.h>
 #include <string.h>
 
+enum {
+	TCP_HEADER_BYTES = 20,
+	TCP_LENGTH_AT = 12,
+	TCP_FLAGS_AT = 13,
+	TCP_FIN = 0x01,
+	TCP_SYN = 0x02,
+	TCP_RST = 0x04,
+};
+
 static const uint8_t ipv4_mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
 struct address address_from_ipv4(const uint8_t ipv4[4])
@@ -312,4 +321,19 @@ bool inner_payload(const uint8_t *packet, const struct inner *inner,
 {
 	return inner->version == 4 ? payload_ipv4(packet, inner, ret_payload)
 				   : payload_ipv6(packet, inner, ret_payload);
+}
+
+bool inner_is_acknowledgement(const uint8_t *packet, size_t bytes)
+{
+	struct inner_payload payload;
+	struct inner inner;
+	const uint8_t *tcp;
+
+	if (inner_parse(packet, bytes, &inner) != VERDICT_PASS ||
+	    !inner_payload(packet, &inner, &payload) || payload.fragment ||
+	    payload.protocol != IPPROTO_TCP || inner.bytes - payload.at < TCP_HEADER_BYTES)
+		return false;
+	tcp = packet + payload.at;
+	return inner.bytes == payload.at + (uint32_t)(tcp[TCP_LENGTH_AT] >> 4) * 4 &&
+	       !(tcp[TCP_FLAGS_AT] & (TCP_FIN | TCP_SYN | TCP_RST));
 }

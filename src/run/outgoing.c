@@ -12,7 +12,9 @@
  *
  * The device has several queues, each with the packets of some flows.  They take turns, as in deficit
  * round robin (Shreedhar and Varghese, 1995), so that a flow that has filled its queue delays no other by
- * more than its turn; and those that were last found with little come first.
+ * more than its turn; and those that were last found with little come first.  While one of these sends
+ * more than acknowledgements, somebody waits for answers, and turns are few between one look at those
+ * queues and the next.
  */
 #include "log.h"
 #include "run/packetlog.h"
@@ -150,6 +152,16 @@ static void lay_packets(struct worker *worker, struct split *split, struct insta
 	}
 }
 
+/* Whoever has much to send has super-packets, and whoever receives has acknowledgements.  While it is
+ * known for long enough that somebody waits, nothing needs to be looked at. */
+static bool is_awaited(const struct worker *worker, const struct offload *offload, size_t bytes,
+		       struct instant now)
+{
+	return offload->type == OFFLOAD_NONE &&
+	       instant_since(worker->short_until, now) < SHORT_NS / 2 &&
+	       !inner_is_acknowledgement(worker->outgoing.super, bytes);
+}
+
 /* Take one packet or super-packet out of a queue.  Returns its length; 0 if there is none. */
 static size_t read_packet(struct worker *worker, unsigned queue, struct instant now)
 {
@@ -165,6 +177,7 @@ static size_t read_packet(struct worker *worker, unsigned queue, struct instant 
 			worker->broken = (int)n;
 		return 0;
 	}
+	out->awaited = out->awaited || is_awaited(worker, &offload, (size_t)n, now);
 	verdict = split_begin(&split, &offload, out->super, (size_t)n);
 	if (verdict == VERDICT_PASS)
 		lay_packets(worker, &split, now);
@@ -181,6 +194,7 @@ static size_t take_turn(struct worker *worker, unsigned number, struct instant n
 	int taken = 0;
 	size_t packets = 0, n = 1;
 
+	out->awaited = false;
 	turn->credit += OUTGOING_TURN_BYTES;
 	while (turn->credit > taken && (n = read_packet(worker, number, now)) > 0) {
 		taken += (int)n + PACKET_BYTES;
@@ -191,6 +205,10 @@ static size_t take_turn(struct worker *worker, unsigned number, struct instant n
 	/* An empty queue saves nothing up. */
 	turn->credit = n > 0 ? turn->credit - taken : 0;
 	turn->is_bulk = n > 0 || taken > OUTGOING_SPARSE_BYTES;
+	if (turn->is_bulk)
+		turn->bulk_at = now;
+	else if (out->awaited && instant_since(now, turn->bulk_at) > BULK_NS)
+		worker->short_until = instant_after(now, SHORT_NS);
 	if (n == 0)
 		worker->tun_ready &= ~(1u << number);
 	worker->load += taken;
@@ -217,7 +235,7 @@ size_t outgoing_sparse(struct worker *worker, struct instant now)
 size_t outgoing_bulk(struct worker *worker, struct instant now)
 {
 	struct outgoing *out = &worker->outgoing;
-	int until = worker->load + SERVE_BYTES;
+	int until = worker->load + worker_load_max(worker, now);
 	size_t packets = 0;
 
 	while (worker->tun_ready && worker->load < until) {

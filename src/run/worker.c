@@ -246,15 +246,17 @@ int worker_serve(struct worker *worker)
 {
 	uint32_t tun_ready = worker->tun_ready;
 	size_t moved = ROUND_PACKETS_MIN;
+	int load_max = SERVE_BYTES;
 
 	worker->load = 0;
-	while (moved >= ROUND_PACKETS_MIN && worker->load < SERVE_BYTES && !worker->broken) {
+	while (moved >= ROUND_PACKETS_MIN && worker->load < load_max && !worker->broken) {
 		struct instant now = clock_now();
 
 		worker->tun_ready = tun_ready;
 		moved = serve_round(worker, now);
 		if (worker->has_events)
 			take_events(worker, now);
+		load_max = worker_load_max(worker, now);
 	}
 	worker->tun_ready = 0;
 	worker->transport_ready = false;

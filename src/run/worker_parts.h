@@ -26,18 +26,26 @@ enum {
 
 	INCOMING_PACKETS_MAX = 256, /* what is opened at once */
 
-	SERVE_BYTES = 256 << 10, /* after so many it is time to ask what else is ready; a packet */
-	PACKET_BYTES = 1 << 10,  /* costs as much as so many, beside its own */
+	SERVE_BYTES = 256 << 10, /* after so many it is time to ask what else is ready, or .. */
+	SHORT_BYTES = 64 << 10, /* .. after so many, while somebody waits for an answer; a packet */
+	PACKET_BYTES = 1 << 10, /* costs as much as so many, beside its own */
 };
+
+/* Who sends a little more often than this is waited for: a voice every 20 ms, a game every 15. */
+#define SHORT_NS (50 * NS_PER_MS)
+/* What a stream has left when its queue is almost empty is not little that somebody sends. */
+#define BULK_NS NS_PER_S
 
 /**
  * struct turn - a queue of the device among others
  * @credit:  bytes that it may give before its next turn; less than 0 if it has given too many
  * @is_bulk: when it was last asked it held much
+ * @bulk_at: when it last did
  */
 struct turn {
 	int credit;
 	bool is_bulk;
+	struct instant bulk_at;
 };
 
 /**
@@ -49,6 +57,7 @@ struct turn {
  * @shown:  for --debug: what they were before they were sealed
  * @packets of the device in this round,
  * @one_by_one: and no more than one in the last
+ * @awaited: of this turn, a packet that somebody may wait for an answer to
  * @turn:   of each queue of the device
  * @next:   the queue whose turn is next, among those with much
  */
@@ -62,6 +71,7 @@ struct outgoing {
 	struct run run[OUTGOING_RUNS_MAX];
 	size_t packets;
 	bool one_by_one;
+	bool awaited;
 	struct turn turn[TUN_QUEUES_MAX];
 	unsigned next;
 };
@@ -87,7 +97,8 @@ struct incoming {
 /**
  * struct worker - one of them
  * @tun_ready: which queues of the device can be read, a bit each
- * @load:   bytes moved since it was last asked what is ready (SERVE_BYTES)
+ * @load:   bytes moved since it was last asked what is ready (worker_load_max())
+ * @short_until: till then that is asked often, since somebody waits
  * @number: 0 for the first
  * @engine: the first one's; NULL in the others,
  * @lane:   which have this
@@ -105,6 +116,7 @@ struct worker {
 	struct keymemory keys;
 	uint32_t tun_ready;
 	int load;
+	struct instant short_until;
 	bool transport_ready, has_events;
 	int broken; /* negative errno, once the device or the transport is */
 	struct outgoing outgoing;
@@ -117,7 +129,7 @@ struct worker {
  */
 size_t outgoing_sparse(struct worker *worker, struct instant now);
 
-/** outgoing_bulk() - the same of what is still ready then, SERVE_BYTES at the most */
+/** outgoing_bulk() - the same of what is still ready then, worker_load_max() bytes at the most */
 size_t outgoing_bulk(struct worker *worker, struct instant now);
 
 /**
@@ -141,6 +153,12 @@ void worker_equip(struct worker *worker, const struct tun *tun, struct transport
 /** worker_take_event() - the first worker: the network said something about datagrams of ours */
 void worker_take_event(struct worker *worker, const struct transport_event *event,
 		       struct instant now);
+
+/** worker_load_max() - how many bytes may be moved before it is asked again what is ready */
+static inline int worker_load_max(const struct worker *worker, struct instant now)
+{
+	return instant_reached(now, worker->short_until) ? SERVE_BYTES : SHORT_BYTES;
+}
 
 /* The engine's or the lane's. */
 

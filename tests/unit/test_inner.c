@@ -118,6 +118,36 @@ static void no_family_passes_for_the_other(void **state)
 	assert_int_equal(inner_parse(p6, sizeof(p6), &inner), VERDICT_PASS);
 }
 
+static void an_acknowledgement_has_nothing_else(void **state)
+{
+	enum { LENGTH_AT = 3, FLAGS_AT = 33 };
+	uint8_t p4[53] = { 0x45, 0, 0, 52, 0, 0, 0x40, 0, 64, 6, 0, 0,           10,
+			   0,    0, 1, 10, 0, 0, 2,    1, 2,  3, 4, [32] = 0x80, 0x10 };
+	uint8_t p6[60] = { 0x60, 0, 0, 0, 0, 20, 6, 64, [52] = 0x50, 0x10 };
+
+	(void)state;
+	assert_true(inner_is_acknowledgement(p4, 52));
+	assert_true(inner_is_acknowledgement(p4, 53)); /* what is behind is no part of it */
+	assert_true(inner_is_acknowledgement(p6, sizeof(p6)));
+	for (unsigned flag = 1; flag <= 4; flag <<= 1) { /* FIN, SYN, RST */
+		p4[FLAGS_AT] = (uint8_t)(0x10 | flag);
+		assert_false(inner_is_acknowledgement(p4, 52));
+	}
+	p4[FLAGS_AT] = 0x10;
+	p4[LENGTH_AT] = 53;
+	assert_false(inner_is_acknowledgement(p4, 53)); /* a byte of payload */
+	p4[LENGTH_AT] = 39;
+	assert_false(inner_is_acknowledgement(p4, 39)); /* no whole header */
+	p4[LENGTH_AT] = 52;
+	p4[6] = 0x20;
+	assert_false(inner_is_acknowledgement(p4, 52)); /* a fragment */
+	p4[6] = 0x40;
+	p4[9] = 17;
+	assert_false(inner_is_acknowledgement(p4, 52));
+	assert_false(inner_is_acknowledgement(p4, 51));
+	assert_false(inner_is_acknowledgement(p4, 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +157,7 @@ int main(void)
 		cmocka_unit_test(containment_stays_in_its_family),
 		cmocka_unit_test(endpoints_round_trip),
 		cmocka_unit_test(lengths_must_agree),
+		cmocka_unit_test(an_acknowledgement_has_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -412,6 +412,7 @@ static void send_many(int fd)
 
 static void what_came_in_waits_for_nothing_that_goes_out(void **state)
 {
+	enum { A_TURN = 20 /* packets at least: whoever sent the first still waits */ };
 	int to = socket_in(&server, AF_INET, SOCK_DGRAM), many;
 	uint64_t before;
 
@@ -423,15 +424,73 @@ static void what_came_in_waits_for_nothing_that_goes_out(void **state)
 
 	send_many(many);
 	serve(&client); /* and knows by now that there is much */
-	assert_true(packets_sent(&client) > 100);
+	assert_true(packets_sent(&client) > A_TURN);
 	send_many(many);
 	answer(to);
 	serve(&server);
 	before = packets_sent(&client);
 	serve(&client);
-	assert_true(packets_sent(&client) > before + 100);
+	assert_true(packets_sent(&client) > before + A_TURN);
 	assert_true(sent_when_written <
 		    before + 10); /* the kernel sends one of its own now and then */
+	close(many);
+	close(to);
+}
+
+/* How many packets the client sends, of many that wait, before it asks what else is ready. */
+static unsigned sent_at_once(int many)
+{
+	uint64_t before;
+
+	send_many(many);
+	before = packets_sent(&client);
+	serve(&client);
+	return (unsigned)(packets_sent(&client) - before);
+}
+
+static void drain(void)
+{
+	uint64_t before;
+
+	do {
+		before = packets_sent(&client);
+		serve(&client);
+		serve(&server);
+	} while (packets_sent(&client) != before);
+}
+
+/* The kernel, too, sends something now and then, above all when a device is new. */
+static bool much_goes_at_once(int many)
+{
+	for (int i = 0; i < 100; i++) {
+		drain();
+		usleep(60000); /* nobody waits any longer */
+		if (sent_at_once(many) > 100)
+			return true;
+	}
+	return false;
+}
+
+static void less_goes_at_once_while_somebody_waits(void **state)
+{
+	enum { OTHERS = 4 /* not all of which share the queue of the many */ };
+	int to = socket_in(&server, AF_INET, SOCK_DGRAM), many, others[OTHERS];
+
+	(void)state;
+	bind_when_possible(to, "10.9.0.1", 2000);
+	many = connected(&client, "10.9.0.1", 2000);
+	assert_int_equal(send(many, "", 1, 0), 1);
+	assert_true(serve_until(to, POLLIN));
+	assert_true(much_goes_at_once(many));
+	drain();
+	for (int i = 0; i < OTHERS; i++) {
+		others[i] = connected(&client, "10.9.0.1", 2000);
+		assert_int_equal(send(others[i], "", 1, 0), 1);
+	}
+	assert_true(sent_at_once(many) < 80);
+	assert_true(much_goes_at_once(many));
+	for (int i = 0; i < OTHERS; i++)
+		close(others[i]);
 	close(many);
 	close(to);
 }
@@ -568,6 +627,8 @@ int main(void)
 						close_both),
 		cmocka_unit_test_setup_teardown(what_came_in_waits_for_nothing_that_goes_out,
 						open_both, close_both),
+		cmocka_unit_test_setup_teardown(less_goes_at_once_while_somebody_waits, open_both,
+						close_both),
 		cmocka_unit_test_setup_teardown(packets_are_joined, open_both, close_both),
 		cmocka_unit_test_setup_teardown(super_packets_that_are_refused_are_cut_again,
 						open_both, close_both),
