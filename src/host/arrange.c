@@ -292,7 +292,7 @@ static int prepare_sysctls(const struct arrangement *a, struct steps *steps)
 			continue;
 		before = steps_find(&a->steps, &steps->step[i]);
 		if (before) {
-			steps->step[i].sysctl.before = before->sysctl.before;
+			steps->step[i].sysctl = before->sysctl;
 			continue;
 		}
 		error = sysctl_prepare(a->name, &steps->step[i].sysctl);

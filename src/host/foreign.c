@@ -191,19 +191,24 @@ static bool is_of(const struct chain *chain, uint8_t family)
 	       (strncmp(chain->family, "ip6", 3) == 0) == (family == 6);
 }
 
-/* Does it drop that?  @ret_table is what it was found in. */
+/* Does it drop that, of every family that it is for?  @ret_table is what it was found in. */
 static bool drops(const struct look *look, const struct chain *chain, enum need need,
 		  struct foreign_table *ret_table)
 {
+	bool any = false;
+
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		const struct foreign_packet packet = packet_of(look, need, family);
 
+		if (!is_of(chain, family))
+			continue;
 		foreign_table_free(ret_table);
-		if (is_of(chain, family) && read_table(look, chain, &packet, ret_table) == 0 &&
-		    foreign_table_drops(ret_table, chain->name, chain->drops))
-			return true;
+		if (read_table(look, chain, &packet, ret_table) != 0 ||
+		    !foreign_table_drops(ret_table, chain->name, chain->drops))
+			return false;
+		any = true;
 	}
-	return false;
+	return any;
 }
 
 /* --- what to type ------------------------------------------------------------------------------ */
@@ -226,13 +231,24 @@ static bool is_legacy(const struct chain *chain, const struct foreign_table *tab
 	return chain->legacy;
 }
 
+static bool has_iptables(void)
+{
+	static const char *const paths[] = { "/usr/sbin/iptables-nft", "/sbin/iptables-nft",
+					     "/usr/bin/iptables-nft" };
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+		if (access(paths[i], X_OK) == 0)
+			return true;
+	return false;
+}
+
 /* A rule that nft puts into a table of iptables' may be one that iptables cannot show: it then refuses to
- * do anything with that table. */
+ * do anything with that table.  One without rules may be anybody's. */
 static bool is_iptables(const struct chain *chain, const struct foreign_table *table)
 {
 	return strcmp(chain->family, "inet") != 0 && strcmp(chain->table, "filter") == 0 &&
 	       (strcmp(chain->name, "FORWARD") == 0 || strcmp(chain->name, "INPUT") == 0) &&
-	       !table->uncounted;
+	       !table->uncounted && (table->counted || has_iptables());
 }
 
 static bool is_anybodys(const struct chain *chain, const struct foreign_table *table)

@@ -8,6 +8,7 @@
 #ifndef HOST_FOREIGN_H
 #define HOST_FOREIGN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,5 +40,12 @@ void foreign_warn(const char *interface, const char *out);
 
 /** foreign_warn_of_port() - log, for who starts a server, which chains may drop what comes to its UDP port */
 void foreign_warn_of_port(uint16_t port);
+
+/**
+ * foreign_translates() - does somebody else give packets that are forwarded another source address?
+ *
+ * Who does so (docker, libvirt) needs the host to forward.  It is looked at in a process of its own.
+ */
+bool foreign_translates(bool ipv4);
 
 #endif

@@ -14,7 +14,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -223,16 +222,16 @@ static int read_block(const struct block *b, uint32_t begin, uint32_t policy, bo
 	return 0;
 }
 
-/* Asking for a table would make it. */
-static bool exists(uint8_t family)
+bool foreign_legacy_exists(uint8_t family, const char *table)
 {
 	const char *path = family == 4 ? "/proc/net/ip_tables_names" : "/proc/net/ip6_tables_names";
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-	char text[256] = "";
+	scoped_file file = fopen(path, "re");
+	char name[XT_TABLE_MAXNAMELEN + 1];
 
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		return false;
-	return strncmp(text, "filter\n", 7) == 0 || strstr(text, "\nfilter\n");
+	while (file && fscanf(file, "%32s", name) == 1)
+		if (strcmp(name, table) == 0)
+			return true;
+	return false;
 }
 
 const char *foreign_legacy_chain(uint32_t hook)
@@ -250,7 +249,7 @@ int foreign_legacy_read(const struct foreign_packet *packet, struct foreign_tabl
 	socklen_t bytes = sizeof(info);
 	scoped_fd fd = -1;
 
-	if (!exists(packet->family))
+	if (!foreign_legacy_exists(packet->family, info.name))
 		return -ENOENT;
 	fd = socket(packet->family == 4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	if (fd < 0 || getsockopt(fd, level, IPT_SO_GET_INFO, &info, &bytes) < 0)

@@ -5,6 +5,9 @@
 
 #include "host/foreign_table.h"
 
+/** foreign_legacy_exists() - is there a table of that name?  To ask for its rules would make it */
+bool foreign_legacy_exists(uint8_t family, const char *table);
+
 /** foreign_legacy_chain() - where packets come in on a hook, NF_INET_LOCAL_IN or NF_INET_FORWARD */
 const char *foreign_legacy_chain(uint32_t hook);
 

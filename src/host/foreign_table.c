@@ -17,6 +17,7 @@ void foreign_table_add(struct foreign_table *table, const struct foreign_rule *r
 		       (table->count >= ROOM_FIRST && (table->count & (table->count - 1)) == 0);
 	struct foreign_rule *more;
 
+	table->counted |= rule->counted;
 	table->uncounted |= !rule->counted;
 	if (rule->match == FOREIGN_NO || rule->verdict == FOREIGN_GOES_ON || table->incomplete)
 		return;

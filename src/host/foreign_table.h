@@ -11,13 +11,13 @@
 /**
  * struct foreign_table - rules in their order, chain by chain
  * @rule:       those that concern the packet and decide or lead somewhere
- * @uncounted:  there is a rule that does not count packets: nft made it, not iptables
+ * @counted, @uncounted: there is a rule that counts packets, as all of iptables do, or one that does not
  * @incomplete: there was no memory for all of them
  */
 struct foreign_table {
 	size_t count;
 	struct foreign_rule *rule;
-	bool uncounted, incomplete;
+	bool counted, uncounted, incomplete;
 };
 
 /** foreign_table_add() - one more rule, behind those there are */

@@ -164,7 +164,7 @@ static void masquerade(struct ruleset *ruleset, const struct plan *plan)
 
 char *ruleset_table_name(const char *interface, char ret_name[RULESET_TABLE_BYTES])
 {
-	snprintf(ret_name, RULESET_TABLE_BYTES, "minivpn-%.15s", interface);
+	snprintf(ret_name, RULESET_TABLE_BYTES, RULESET_TABLE_PREFIX "%.15s", interface);
 	return ret_name;
 }
 

@@ -94,6 +94,9 @@ struct ruleset {
 	struct ruleset_rule rule[RULESET_RULES_MAX];
 };
 
+/* Every table of ours is called so, and as the interface is. */
+#define RULESET_TABLE_PREFIX "minivpn-"
+
 /** ruleset_table_name() - the table that goes with an interface; returns @ret_name */
 char *ruleset_table_name(const char *interface, char ret_name[RULESET_TABLE_BYTES]);
 

@@ -81,7 +81,7 @@ static void add_forwarding_ipv6(struct steps *steps, const struct plan *plan,
 		snprintf(key, sizeof(key), "net/ipv6/conf/%.15s/accept_ra", facts->advertised[i]);
 		add_sysctl(steps, plan, 2, key);
 	}
-	add_sysctl(steps, plan, 1, "net/ipv6/conf/all/forwarding");
+	add_sysctl(steps, plan, 1, STEP_FORWARDING_IPV6);
 }
 
 static uint8_t family_of(const struct address *a)
@@ -214,7 +214,7 @@ void steps_of_plan(const struct plan *plan, const struct facts *facts, struct st
 	 * section 2.6.1) twice if forwarding is switched on while the address is still being
 	 * introduced, and does not set its route again once the link was down. */
 	if (plan->forward_ipv4)
-		add_sysctl(ret_steps, plan, 1, "net/ipv4/ip_forward");
+		add_sysctl(ret_steps, plan, 1, STEP_FORWARDING_IPV4);
 	if (plan->forward_ipv6)
 		add_forwarding_ipv6(ret_steps, plan, facts);
 	for (size_t i = 0; i < plan->address_count; i++)

@@ -43,6 +43,10 @@ enum step_kind {
 	STEP_KIND_COUNT
 };
 
+/* The settings that make the host forward. */
+#define STEP_FORWARDING_IPV4 "net/ipv4/ip_forward"
+#define STEP_FORWARDING_IPV6 "net/ipv6/conf/all/forwarding"
+
 /** struct step_rule - a policy rule */
 struct step_rule {
 	uint8_t family;      /* 4 or 6 */
@@ -66,11 +70,12 @@ struct step_route {
  * @key:    below /proc/sys, with slashes
  * @before: filled in by sysctl_prepare()
  * @kept:   1: it has the value already, and Linux changes it when what comes after it is undone
+ * @needed: 1: filled in by sysctl_prepare(): others could have used the value already, and had not set it
  */
 struct step_sysctl {
 	char key[STEP_SYSCTL_BYTES];
 	int32_t value, before;
-	uint8_t kept;
+	uint8_t kept, needed;
 };
 
 /**

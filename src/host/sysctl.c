@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/sysctl.h"
 
+#include "host/foreign.h"
 #include "host/journal.h"
 #include "host/state.h"
+#include "log.h"
 #include "scope.h"
 
 #include <dirent.h>
@@ -60,7 +62,7 @@ struct search {
 	const char *own_name;
 	const struct step_sysctl *wanted;
 	bool found;
-	int32_t before;
+	struct step_sysctl theirs;
 };
 
 static void search_journal(void *context, const char *name)
@@ -81,25 +83,43 @@ static void search_journal(void *context, const char *name)
 		    strcmp(other->key, search->wanted->key) != 0)
 			continue;
 		search->found = true;
-		search->before = other->before;
+		search->theirs = *other;
 	}
 }
 
-static bool another_has(const char *name, const struct step_sysctl *sysctl, int32_t *ret_before)
+static bool another_has(const char *name, const struct step_sysctl *sysctl,
+			struct step_sysctl *ret_theirs)
 {
 	struct search search = { .own_name = name, .wanted = sysctl };
 
 	state_each(search_journal, &search);
 	if (search.found)
-		*ret_before = search.before;
+		*ret_theirs = search.theirs;
 	return search.found;
+}
+
+/* Has somebody use for the setting who does not say so?  Of forwarding, who translates addresses. */
+static bool others_need(const struct step_sysctl *sysctl)
+{
+	if (strcmp(sysctl->key, STEP_FORWARDING_IPV4) == 0)
+		return foreign_translates(true);
+	return strcmp(sysctl->key, STEP_FORWARDING_IPV6) == 0 && foreign_translates(false);
 }
 
 int sysctl_prepare(const char *name, struct step_sysctl *sysctl)
 {
-	if (another_has(name, sysctl, &sysctl->before))
+	struct step_sysctl theirs;
+	int error;
+
+	if (another_has(name, sysctl, &theirs)) {
+		sysctl->before = theirs.before;
+		sysctl->needed = theirs.needed;
 		return 0;
-	return sysctl_read(sysctl->key, &sysctl->before);
+	}
+	error = sysctl_read(sysctl->key, &sysctl->before);
+	if (!error && sysctl->before != sysctl->value)
+		sysctl->needed = others_need(sysctl);
+	return error;
 }
 
 int sysctl_take(const struct step_sysctl *sysctl)
@@ -114,7 +134,8 @@ int sysctl_take(const struct step_sysctl *sysctl)
 
 int sysctl_release(const char *name, const struct step_sysctl *sysctl)
 {
-	int32_t now, ignored;
+	struct step_sysctl ignored;
+	int32_t now;
 	int error = sysctl_read(sysctl->key, &now);
 
 	if (error)
@@ -124,6 +145,12 @@ int sysctl_release(const char *name, const struct step_sysctl *sysctl)
 	if (now != sysctl->value || sysctl->before == sysctl->value ||
 	    another_has(name, sysctl, &ignored))
 		return 0;
+	if (!sysctl->needed && others_need(sysctl)) {
+		log_notice("host: the setting /proc/sys/%s stays %d: somebody has begun to "
+			   "translate addresses, and needs it",
+			   sysctl->key, now);
+		return 0;
+	}
 	return set(sysctl->key, sysctl->before);
 }
 
@@ -132,7 +159,8 @@ static bool is_advertised(const char *name, const char *interface)
 {
 	struct step_sysctl listening = { .value = 2 };
 	char forwarding[STEP_SYSCTL_BYTES];
-	int32_t accepts = 0, forwards = 0, ignored;
+	struct step_sysctl ignored;
+	int32_t accepts = 0, forwards = 0;
 
 	snprintf(listening.key, sizeof(listening.key), INTERFACES_IPV6 "/%.15s/accept_ra",
 		 interface);
@@ -242,10 +270,10 @@ void sysctl_kept(const char *name, const char *interface, bool ipv4, bool ipv6,
 	if (!ipv4 && !ipv6)
 		return;
 	state_each(inherit, &inheritance);
-	if (ipv4 && is_off("net/ipv4/ip_forward")) {
+	if (ipv4 && is_off(STEP_FORWARDING_IPV4)) {
 		keep_if(ret_facts, INTERFACES_IPV4 "/all/accept_redirects", 0);
 		keep_forwarding(INTERFACES_IPV4, interface, ret_facts);
 	}
-	if (ipv6 && is_off(INTERFACES_IPV6 "/all/forwarding"))
+	if (ipv6 && is_off(STEP_FORWARDING_IPV6))
 		keep_forwarding(INTERFACES_IPV6, interface, ret_facts);
 }

@@ -16,7 +16,7 @@ int sysctl_read(const char *key, int32_t *ret_value);
  * sysctl_prepare() - find out what the setting has to be put back to
  * @name:   our instance
  * @sysctl: @before is filled in: what another instance found, if one has changed it, else what it is
- *          now; equal to @value if there will be nothing to put back
+ *          now; equal to @value if there will be nothing to put back.  And @needed
  *
  * Comes first, so that the journal can be written before anything is changed.
  */
@@ -25,7 +25,11 @@ int sysctl_prepare(const char *name, struct step_sysctl *sysctl);
 /** sysctl_take() - give it its value, unless it has it */
 int sysctl_take(const struct step_sysctl *sysctl);
 
-/** sysctl_release() - put it back, unless another instance needs it or somebody has changed it */
+/**
+ * sysctl_release() - put it back, unless another instance needs it or somebody has changed it
+ *
+ * Forwarding stays on for those who have begun to translate addresses since: they found it on.
+ */
 int sysctl_release(const char *name, const struct step_sysctl *sysctl);
 
 /**

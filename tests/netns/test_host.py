@@ -340,6 +340,34 @@ def test_settings_that_were_right_are_left_alone(host):
     assert host.sysctl("net.ipv4.ip_forward") == "1"
 
 
+NAT = "table ip nat { chain POSTROUTING { type nat hook postrouting priority 100; oifname != docker0 masquerade; }; }\n"
+
+
+@pytest.mark.parametrize("before_us", [False, True])
+def test_forwarding_stays_on_for_who_has_come_to_need_it(host, before_us):
+    """docker finds it on when it starts, does nothing about it, and its containers are cut off when it ends."""
+    if before_us:
+        host.nft(NAT)
+    before = host.snapshot()
+    first = Household(host, "forward")
+    first.apply(*SERVER)
+    if not before_us:
+        host.nft(NAT)
+    second = Household(host, "forward", device="tun1")
+    second.apply(*(line.replace("9", "8") for line in SERVER))
+    assert first.process.stop() == 0
+    assert forwarding(host)[:2] == ("1", "1")
+    assert second.process.stop() == 0
+    if before_us:
+        host.assert_as_before(before)
+        return
+    assert forwarding(host)[:2] == ("1", "0"), "who translates IPv4 does not need IPv6"
+    assert "the setting /proc/sys/net/ipv4/ip_forward stays 1" in second.process.output()
+    host.sysctl("net.ipv4.ip_forward", 0)
+    host.nft("delete table ip nat")
+    host.assert_as_before(before)
+
+
 def test_setting_that_somebody_changed_is_left_to_them(host):
     house = Household(host, "forward")
     house.apply(*SERVER)
