@@ -94,7 +94,7 @@ enum {
 	RARE = 1 << 4, /* --help names it, the manual page explains it */
 };
 
-struct config_kind; /* how a value is read and printed; in config.c */
+struct config_kind; /* how a value is read and printed: kinds.h */
 
 /**
  * struct setting - one row of the table
