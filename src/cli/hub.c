@@ -42,8 +42,7 @@ static int ask_about(const char *interface, struct hub *hub)
 		json_decref(reply);
 		return 0;
 	}
-	snprintf(hub->keys, sizeof(hub->keys), "%s",
-		 json_string_value(json_object_get(reply, "keys")) ?: "");
+	state_keys(interface, hub->keys);
 	hub->is_folder = stat(hub->keys, &s) == 0 && S_ISDIR(s.st_mode);
 	hub->port = (uint16_t)json_integer_value(json_object_get(reply, "port"));
 	list = json_object_get(reply, "addresses");

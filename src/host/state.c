@@ -166,6 +166,32 @@ int state_each(void (*each)(void *context, const char *name), void *context)
 	return 0;
 }
 
+/* A link, which can be read whole or not at all; nobody follows it. */
+static const char *keys_link(const char *name, char ret_path[STATE_PATH_BYTES + 8])
+{
+	char directory[STATE_PATH_BYTES];
+
+	snprintf(ret_path, STATE_PATH_BYTES + 8, "%s/keys", state_directory(name, directory));
+	return ret_path;
+}
+
+int state_note_keys(const char *name, const char *path)
+{
+	char link[STATE_PATH_BYTES + 8];
+
+	unlink(keys_link(name, link));
+	return symlink(path, link) < 0 ? -errno : 0;
+}
+
+char *state_keys(const char *name, char ret_path[PATH_MAX])
+{
+	char link[STATE_PATH_BYTES + 8];
+	ssize_t n = readlink(keys_link(name, link), ret_path, PATH_MAX);
+
+	ret_path[n > 0 && n < PATH_MAX ? n : 0] = '\0';
+	return ret_path;
+}
+
 static void remove_files(const char *path)
 {
 	DIR *directory = opendir(path);

@@ -7,6 +7,7 @@
 #ifndef HOST_STATE_H
 #define HOST_STATE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -57,6 +58,17 @@ int state_keeper(const char *name, pid_t *ret_pid);
  * Under state_lock(); @each may remove the directory.  Return: 0 or negative errno
  */
 int state_each(void (*each)(void *context, const char *name), void *context);
+
+/**
+ * state_note_keys() - write down where an instance has its keys, while there are rights
+ *
+ * Who reads, changes or deletes files there for it has more rights than it, and must not be told by it where.
+ * Return: 0 or negative errno
+ */
+int state_note_keys(const char *name, const char *path);
+
+/** state_keys() - where it has them: @ret_path, empty if that was not written down */
+char *state_keys(const char *name, char ret_path[PATH_MAX]);
 
 /**
  * state_remove() - remove an instance's directory with the files that are in it

@@ -8,13 +8,16 @@
  *	anything else           ->   {"minivpn": "0.1.0", "error": "..."}
  *	not for who asks        ->   {"minivpn": "0.1.0", "error": "...", "denied": true}
  *
- * A request of root's may bring a descriptor (SCM_RIGHTS): what root can open and this process cannot.
+ * What is answered is the word of a process without rights: who acts on it with more of them looks
+ * elsewhere for what it must not be told, as where keys are (state_keys()).  A request of root's may
+ * bring a descriptor (SCM_RIGHTS): what root can open and this process cannot.
  *
  * The socket lies in the instance's directory (host/state.h), made while there are still rights.  Who
  * may connect says its mode: root, and a group if one was named.  What may be asked for says the kernel's
  * word of who connected (SO_PEERCRED): whoever is not root gets an answer to what is no secret and
- * changes nothing.  Serving it never blocks: what cannot be sent at once waits in a buffer of its own for the socket to be writable.  At
- * most CONTROL_CLIENTS_MAX are connected; a further one displaces the one that came first.
+ * changes nothing.  Serving it never blocks: what cannot be sent at once waits in a buffer of its own
+ * for the socket to be writable.  At most CONTROL_CLIENTS_MAX are connected; a further one displaces the
+ * one that came first.
  */
 #ifndef RUN_CONTROL_H
 #define RUN_CONTROL_H

@@ -169,6 +169,24 @@ static int make_handout(struct network *network)
 	return over > 0 ? -EMSGSIZE : 0;
 }
 
+/* For the commands that change clients, which go by what this process can change no more. */
+static void note_keys(struct network *network)
+{
+	const struct tunnel *tunnel = network->tunnel;
+	int error;
+
+	if (!realpath(tunnel->key_path, network->key_path))
+		*network->key_path = '\0'; /* it came by a descriptor */
+	if (tunnel->role != ROLE_SERVER)
+		return;
+	error = state_note_keys(tunnel->interface, network->key_path);
+	if (error)
+		log_warning(
+			"tunnel: clients can only be changed by a restart: where their keys are "
+			"cannot be written down: %s",
+			strerror(-error));
+}
+
 /* Everything that needs rights. */
 static int open_all(struct network *network, struct opened *opened)
 {
@@ -183,8 +201,8 @@ static int open_all(struct network *network, struct opened *opened)
 		keywatch_open(tunnel->key_path, &network->keywatch);
 	if (!error)
 		error = keyring_gather(tunnel, &network->bundle);
-	if (!error && !realpath(tunnel->key_path, network->key_path))
-		*network->key_path = '\0'; /* it came by a descriptor */
+	if (!error)
+		note_keys(network);
 	if (!error)
 		error = choose_aead(network);
 	if (!error && tunnel->role == ROLE_SERVER)

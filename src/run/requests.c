@@ -103,11 +103,11 @@ static json_t *answer_about(struct network *network)
 {
 	const struct tunnel *tunnel = network->tunnel;
 
-	return json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "role",
+	return json_pack("{s:s, s:s, s:i, s:o, s:o}", "role",
 			 tunnel->role == ROLE_SERVER ? "server" : "client", "interface",
-			 tunnel->interface, "keys", network->key_path, "port", tunnel->bind_port,
-			 "addresses", status_prefixes(tunnel->address, tunnel->address_count),
-			 "retired", retired_files(network));
+			 tunnel->interface, "port", tunnel->bind_port, "addresses",
+			 status_prefixes(tunnel->address, tunnel->address_count), "retired",
+			 retired_files(network));
 }
 
 static bool is_taken(const void *context, const struct address *address)

@@ -214,6 +214,7 @@ folder = f"/run/minivpn/netns-{os.stat('/proc/self/ns/net').st_ino}/minivpn0"
 os.makedirs(folder)
 lock = os.open(folder, os.O_RDONLY)
 fcntl.flock(lock, fcntl.LOCK_EX)
+os.symlink(sys.argv[2], folder + "/keys")
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(folder + "/control")
 listener.listen()
@@ -239,12 +240,12 @@ def test_a_server_that_lies_gets_nothing_that_is_not_its_own(world, file, says):
     alice = alice.rename(world.lab.folder / "alice.key")
     folder, texts = world.keys.stat(), (alice.read_text(), bob.read_text())
     liar = world.server.start("/usr/bin/python3", "-c", LIAR, json.dumps({
-        "about": {"role": "server", "interface": "minivpn0", "keys": str(world.keys), "port": 4500,
-                  "addresses": ["10.9.0.1/24"], "retired": {"alice": file}},
+        "about": {"role": "server", "interface": "minivpn0", "port": 4500, "addresses": ["10.9.0.1/24"],
+                  "retired": {"alice": file}},
         "touched": {"device": folder.st_dev, "inode": folder.st_ino, "until": 0, "known": True,
                     "files": [file]},
         "reload": {"keys": 1, "added": 0, "changed": 0, "removed": 0},
-        "client": {"known": True, "file": file, "endpoint": None, "free": []}}))
+        "client": {"known": True, "file": file, "endpoint": None, "free": []}}), world.keys)
     liar.wait_for_output("ready")
     world.server.run("minivpn", "reload")
     secret = re.search("key = mvk1-(.*)", texts[0]).group(1)
@@ -253,6 +254,27 @@ def test_a_server_that_lies_gets_nothing_that_is_not_its_own(world, file, says):
         refused = world.server.run("minivpn", command, "alice", check=False)
         assert refused.returncode and says in refused.stderr
     assert (alice.read_text(), bob.read_text()) == texts
+
+
+def test_a_server_that_lies_about_its_folder_gets_nothing_of_another(world):
+    """Where the keys are was noted when it still had rights.  Others call their secrets *.key as well."""
+    world.keygen("alice")
+    others = world.lab.folder / "others"
+    others.mkdir(mode=0o700)
+    (others / "web.key").write_text("-----BEGIN PRIVATE KEY-----\n")
+    (others / "web.key").chmod(0o600)
+    liar = world.server.start("/usr/bin/python3", "-c", LIAR, json.dumps({
+        "about": {"role": "server", "interface": "minivpn0", "keys": str(others), "port": 4500,
+                  "addresses": ["10.9.0.1/24"], "retired": {}},
+        "touched": {"device": 0, "inode": 0, "until": 0, "known": False, "files": []},
+        "reload": {"keys": 1, "added": 0, "changed": 0, "removed": 0},
+        "client": {"known": False, "file": None, "endpoint": None, "free": ["10.9.0.2/24"]}}), world.keys)
+    liar.wait_for_output("ready")
+    world.server.run("minivpn", "reload")
+    world.server.run("minivpn", "invite", "bob", "--endpoint", "192.0.2.1")
+    assert "brought:" in liar.output() and "PRIVATE" not in liar.output()
+    assert [file.name for file in others.iterdir()] == ["web.key"]
+    assert (world.keys / "bob.key").exists()
 
 
 def test_an_invite_that_has_no_room_is_told_where_to_find(world):
