@@ -57,61 +57,77 @@ static bool hints_grow(struct engine *engine)
 	return true;
 }
 
+static bool deadlines_grow(struct engine *engine)
+{
+	struct deadlines *deadlines = &engine->deadlines;
+	struct deadline **before = deadlines->heap, **heap;
+	size_t room = before ? 2 * deadlines->room : 16;
+
+	if (deadlines->count < deadlines->room)
+		return true;
+	heap = engine_allocate(engine, room * sizeof(*heap));
+	if (!heap)
+		return false;
+	deadlines_move(deadlines, heap, room);
+	engine_release(engine, before);
+	return true;
+}
+
+static bool near_grow(struct engine *engine)
+{
+	struct peer **before = engine->near.buckets, **buckets;
+	size_t count = 2 * engine->near.bucket_count;
+
+	if (engine->peer_count < engine->near.bucket_count)
+		return true;
+	buckets = engine_allocate(engine, count * sizeof(*buckets));
+	if (!buckets)
+		return false;
+	near_rehash(engine, buckets, count);
+	engine_release(engine, before);
+	return true;
+}
+
+/* Lanes have copies of the two tables that every packet is looked up in: theirs grow first. */
+static bool allowed_grow(struct engine *engine, size_t more)
+{
+	struct allowed_entry **before = engine->allowed.buckets, **buckets;
+	size_t count = power_of_two_from(engine->allowed.entries + more);
+
+	if (count <= engine->allowed.bucket_count)
+		return true;
+	if (!lanes_grow(engine, true, count))
+		return false;
+	buckets = engine_allocate(engine, count * sizeof(*buckets));
+	if (!buckets)
+		return false;
+	allowed_rehash(&engine->allowed, buckets, count);
+	engine_release(engine, before);
+	return true;
+}
+
+static bool spis_grow(struct engine *engine)
+{
+	struct spi_entry **before = engine->spis.buckets, **buckets;
+	size_t count = power_of_two_from(4 * (engine->peer_count + 1));
+
+	if (count <= engine->spis.bucket_count)
+		return true;
+	if (!lanes_grow(engine, false, count))
+		return false;
+	buckets = engine_allocate(engine, count * sizeof(*buckets));
+	if (!buckets)
+		return false;
+	spi_rehash(&engine->spis, buckets, count);
+	engine_release(engine, before);
+	return true;
+}
+
 /* Make room in the tables for one more peer; false without memory. */
 static bool tables_grow(struct engine *engine, size_t more_prefixes)
 {
-	size_t prefixes = power_of_two_from(engine->allowed.entries + more_prefixes);
-	size_t spis = power_of_two_from(4 * (engine->peer_count + 1));
-
-	if (engine->deadlines.count == engine->deadlines.room) {
-		struct deadline **before = engine->deadlines.heap;
-		size_t room = before ? 2 * engine->deadlines.room : 16;
-		struct deadline **heap = engine_allocate(engine, room * sizeof(struct deadline *));
-
-		if (!heap)
-			return false;
-		deadlines_move(&engine->deadlines, heap, room);
-		engine_release(engine, before);
-	}
-	if (!hints_grow(engine))
-		return false;
-	if (engine->peer_count >= engine->near.bucket_count) {
-		struct peer **before = engine->near.buckets;
-		size_t count = 2 * engine->near.bucket_count;
-		struct peer **buckets = engine_allocate(engine, count * sizeof(struct peer *));
-
-		if (!buckets)
-			return false;
-		near_rehash(engine, buckets, count);
-		engine_release(engine, before);
-	}
-	if (prefixes > engine->allowed.bucket_count) {
-		if (!lanes_grow(engine, true, prefixes))
-			return false;
-
-		struct allowed_entry **before = engine->allowed.buckets;
-		struct allowed_entry **buckets =
-			engine_allocate(engine, prefixes * sizeof(struct allowed_entry *));
-
-		if (!buckets)
-			return false;
-		allowed_rehash(&engine->allowed, buckets, prefixes);
-		engine_release(engine, before);
-	}
-	if (spis > engine->spis.bucket_count) {
-		if (!lanes_grow(engine, false, spis))
-			return false;
-
-		struct spi_entry **before = engine->spis.buckets;
-		struct spi_entry **buckets =
-			engine_allocate(engine, spis * sizeof(struct spi_entry *));
-
-		if (!buckets)
-			return false;
-		spi_rehash(&engine->spis, buckets, spis);
-		engine_release(engine, before);
-	}
-	return true;
+	return deadlines_grow(engine) && hints_grow(engine) && near_grow(engine) &&
+	       allowed_grow(engine, more_prefixes) && spis_grow(engine);
 }
 
 struct engine *engine_create(const struct engine_config *config, struct instant now)
