@@ -103,7 +103,7 @@ int hub_need_folder(const struct hub *hub)
 	if (access(hub->keys, F_OK) < 0) {
 		say("%s cannot be opened: %s%s", hub->keys, strerror(errno),
 		    errno == EACCES   ? " (that is for root: run it with sudo)"
-		    : errno == ENOENT ? " (the keys of %s were there when it started)"
+		    : errno == ENOENT ? " (the keys were there when the server started)"
 				      : "");
 		return EXIT_FAILURE;
 	}

@@ -291,6 +291,10 @@ def test_another_folder_in_its_place(world):
     world.start("--address", "10.9.0.1/24")
     world.server.run("minivpn", "reload")
     world.keys.rename(world.lab.folder / "before")
+    gone = world.server.run("minivpn", "invite", "bob", check=False)
+    assert gone.returncode == 1
+    assert gone.stderr == (f"minivpn: {world.keys} cannot be opened: No such file or directory "
+                           "(the keys were there when the server started)\n")
     world.keys.mkdir(mode=0o700)
     world.keygen("bob", "--address", "10.9.0.3/24")
     assert "1 keys: 1 added, 0 changed, 1 removed" in world.server.run("minivpn", "reload").stdout
