@@ -308,6 +308,7 @@ static void block_signals(struct keeper *k)
 	sigaddset(&k->signals, SIGTERM);
 	sigaddset(&k->signals, SIGINT);
 	sigaddset(&k->signals, SIGHUP);
+	sigaddset(&k->signals, SIGQUIT);
 	sigprocmask(SIG_BLOCK, &k->signals, &k->before);
 }
 

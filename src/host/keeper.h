@@ -19,7 +19,7 @@
  *           It starts without rights
  * @network: the network process's whole life; starts with all rights and gives them up by itself
  *           (sandbox.h).  It has to leave on SIGTERM (the only signal that it gets: the keeper turns
- *           SIGINT and SIGHUP into it) and on end of file from @steward.  @resolver_fd is
+ *           SIGINT, SIGQUIT and SIGHUP into it) and on end of file from @steward.  @resolver_fd is
  *           non-blocking, or -1.  Like all others it has no terminal and no standard input
  * @context: handed to both
  */

@@ -112,7 +112,7 @@ def test_with_all_killed_device_and_firewall_are_gone_at_once_and_the_rest_at_th
     host.assert_as_before(before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_signals_that_end_it(world, role, number):
     host = host_of(world, role)
