@@ -49,8 +49,8 @@ static int say_tun(const char *interface, int error)
 			  "with --interface-name",
 			  interface);
 	else if (error == -EINVAL)
-		log_error("tunnel: there is an interface %s already, and it is no tun device of "
-			  "one queue: choose another name with --interface-name",
+		log_error("tunnel: there is an interface %s already, and it is no tun device: "
+			  "choose another name with --interface-name",
 			  interface);
 	else if (error == -ENOTTY)
 		log_error("tunnel: /dev/net/tun is no tun device: give the container that of the "
@@ -63,8 +63,8 @@ static int say_tun(const char *interface, int error)
 	return error;
 }
 
-/* One worker has a device of its own with many queues.  A device that somebody else made has as many as
- * it has. */
+/* One worker has a device of its own with many queues.  Of one that somebody else made it has one, be it the
+ * only one or one of many. */
 static int open_for_one(const char *interface, struct tun *ret_tun)
 {
 	int error = tun_open_spread(interface, ret_tun), why = error;
@@ -72,6 +72,8 @@ static int open_for_one(const char *interface, struct tun *ret_tun)
 	if (!error)
 		return 0;
 	error = tun_open(interface, 1, ret_tun);
+	if (error == -EINVAL)
+		error = tun_open(interface, TUN_QUEUES_MAX, ret_tun);
 	if (!error && why != -EBUSY)
 		log_info("tunnel: one queue for all flows: %s", strerror(-why));
 	return error;

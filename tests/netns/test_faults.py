@@ -456,6 +456,19 @@ def test_an_interface_that_was_made_beforehand_is_as_it_was(world, end):
     assert settings_of_interface(host) == before
 
 
+def test_an_interface_that_was_made_beforehand_with_many_queues(world):
+    host = world.server
+    host.ip("tuntap", "add", "minivpn0", "mode", "tun", "multi_queue")
+    host.sysctl("net.ipv6.conf.minivpn0.disable_ipv6", 1)
+    before = settings_of_interface(host)
+    server = world.start_server()
+    client = world.start_client()
+    for address in INNER.values():
+        assert world.client.ping(address).received == 3
+    assert client.stop() == 0 and server.stop() == 0
+    assert settings_of_interface(host) == before
+
+
 def test_an_interface_that_cannot_have_its_name_back(world):
     world.start_server()
     before = world.client.snapshot()
