@@ -15,8 +15,6 @@ from debs import with_needs
 from four_machines import INNER
 from lab import LabError, wait_for
 
-pytestmark = pytest.mark.unsanitized
-
 RULES = Path(__file__).parent / "firewalls"
 TABLES = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
 
@@ -99,6 +97,7 @@ def test_docker_s_rules(world, kind):
     assert [command for command in told(server) if "-i" in command] == [], "docker's own place for such rules counts"
 
 
+@pytest.mark.unsanitized    # it takes long by itself
 def test_ufw(world):
     server = world.server
     bring(server, "nft", "ufw")

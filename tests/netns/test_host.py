@@ -304,6 +304,8 @@ def test_server_forwards_and_puts_it_back(host):
     listed = host.nft("list ruleset")
     assert "flags owner" in listed and listed.count("masquerade") == 2
     assert host.run("nft", "delete", "table", "inet", "minivpn-tun0", check=False).returncode != 0
+    host.nft("flush ruleset\n")     # as nftables.service does when it is reloaded
+    assert host.nft("list ruleset") == listed
     assert house.process.stop() == 0
     host.assert_as_before(before)
 
