@@ -230,10 +230,13 @@ static void outbound_batch(struct lane *lane, struct outbound *packets, size_t n
 	b.now = now;
 	do {
 		outbound_headers(&b, pipeline_at(&line, 0));
-		outbound_entries(&b, pipeline_at(&line, 1));
+		if (line.asks)
+			outbound_entries(&b, pipeline_at(&line, 1));
 		outbound_owners(&b, pipeline_at(&line, 2));
-		outbound_each(&b, pipeline_at(&line, 2), ask_for_peer);
-		outbound_each(&b, pipeline_at(&line, 3), ask_for_session);
+		if (line.asks) {
+			outbound_each(&b, pipeline_at(&line, 2), ask_for_peer);
+			outbound_each(&b, pipeline_at(&line, 3), ask_for_session);
+		}
 		outbound_seal(lane, &b, pipeline_at(&line, 4));
 	} while (pipeline_next(&line, 4));
 }
@@ -434,11 +437,13 @@ static void inbound_batch(struct lane *lane, struct inbound *datagrams, size_t n
 	b.datagrams = datagrams;
 	b.now = now;
 	do {
-		inbound_spis(&b, pipeline_at(&line, 0));
-		inbound_entries(&b, pipeline_at(&line, 1));
-		inbound_each(&b, pipeline_at(&line, 2), ask_for_sa);
-		inbound_each(&b, pipeline_at(&line, 3), ask_for_sender);
-		inbound_each(&b, pipeline_at(&line, 4), ask_for_prefixes);
+		if (line.asks) {
+			inbound_spis(&b, pipeline_at(&line, 0));
+			inbound_entries(&b, pipeline_at(&line, 1));
+			inbound_each(&b, pipeline_at(&line, 2), ask_for_sa);
+			inbound_each(&b, pipeline_at(&line, 3), ask_for_sender);
+			inbound_each(&b, pipeline_at(&line, 4), ask_for_prefixes);
+		}
 		inbound_open(lane, &b, pipeline_at(&line, 5));
 	} while (pipeline_next(&line, 5));
 }

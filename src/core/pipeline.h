@@ -44,18 +44,22 @@ static inline void ask_for(const void *memory, size_t bytes)
  * struct pipeline - @n packets in groups of @group; a round takes one of them into the first step
  * @lag: how many rounds a step is behind the one before: none where there is but one group, which has nothing
  *       to wait for
+ * @asks: are the steps worth while that do nothing but ask?  Not for what is in a cache by itself, nor for one
+ *       packet, which needs at once what it asks for
  */
 struct pipeline {
 	size_t n, group, round;
 	unsigned lag;
+	bool asks;
 };
 
 /** pipeline_begin() - all at once where @peers are so few that nothing has to be asked for */
 static inline struct pipeline pipeline_begin(size_t n, size_t peers)
 {
-	size_t group = peers < PEERS_FEW ? n : PIPELINE_GROUP;
+	bool few = peers < PEERS_FEW;
+	size_t group = few ? n : PIPELINE_GROUP;
 
-	return (struct pipeline){ .n = n, .group = group, .lag = n > group };
+	return (struct pipeline){ .n = n, .group = group, .lag = n > group, .asks = !few && n > 1 };
 }
 
 /** struct span - packets from @from to before @to; perhaps none */
