@@ -124,6 +124,30 @@ static void show_packet(const struct inbound *packet)
 	packetlog_in(&inner, packet->verdict, packet->sequence, packet->from);
 }
 
+/* Is it one for the device?  What is for another worker goes there. */
+static bool is_for_device(struct worker *worker, const struct inbound *packet)
+{
+	if (worker->config.debug)
+		show_packet(packet);
+	if (packet->verdict == VERDICT_HANDED_OVER)
+		crew_pass_on(worker, packet);
+	return packet->verdict == VERDICT_PASS;
+}
+
+/* A datagram that came alone has no neighbours that it could be joined to. */
+static void open_alone(struct worker *worker, struct instant now)
+{
+	struct incoming *in = &worker->incoming;
+	const struct inbound *packet = &in->packet[0];
+
+	worker_inbound(worker, in->packet, 1, now);
+	if (is_for_device(worker, packet)) {
+		tun_batch_add(&in->singles, packet->inner, packet->inner_bytes);
+		write_singles(worker);
+	}
+	in->count = 0;
+}
+
 /* Open what has been gathered and hand on what is in it. */
 static void open_datagrams(struct worker *worker, struct instant now)
 {
@@ -133,13 +157,8 @@ static void open_datagrams(struct worker *worker, struct instant now)
 	for (size_t i = 0; i < in->count; i++) {
 		const struct inbound *packet = &in->packet[i];
 
-		if (worker->config.debug)
-			show_packet(packet);
-		if (packet->verdict != VERDICT_PASS) {
-			if (packet->verdict == VERDICT_HANDED_OVER)
-				crew_pass_on(worker, packet);
+		if (!is_for_device(worker, packet))
 			continue;
-		}
 		while (!join_add(&in->join, packet->inner, packet->inner_bytes))
 			write_run(worker, join_take(&in->join));
 	}
@@ -178,6 +197,10 @@ size_t incoming_take(struct worker *worker, const struct run *runs, int n, struc
 
 	for (int i = 0; i < n; i++)
 		datagrams += take_run(worker, &runs[i], now);
+	if (datagrams == 1) {
+		open_alone(worker, now);
+		return datagrams;
+	}
 	if (in->count > 0)
 		open_datagrams(worker, now);
 	while ((last = join_take(&in->join)))
