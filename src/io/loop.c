@@ -137,7 +137,8 @@ static bool translate(struct loop *loop, const struct epoll_event *event,
 
 static int collect(struct loop *loop, int timeout_ms, struct loop_event *ret_events)
 {
-	struct epoll_event events[LOOP_EVENTS_MAX];
+	/* Filled by the kernel, as many as there are: the build would clear them all first. */
+	__attribute__((uninitialized)) struct epoll_event events[LOOP_EVENTS_MAX];
 	int n = epoll_wait(loop->epoll, events, LOOP_EVENTS_MAX, timeout_ms);
 	int count = 0;
 

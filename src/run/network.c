@@ -494,7 +494,7 @@ static void run_loop(struct network *network)
 			if (events[i].kind == LOOP_READY)
 				take_ready(network, &events[i]);
 		serve(network);
-		news_act(network, clock_now());
+		news_act(network, worker_now(network->worker));
 	}
 }
 

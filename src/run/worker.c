@@ -183,6 +183,11 @@ struct instant worker_deadline(const struct worker *worker)
 	return engine_deadline(worker->engine);
 }
 
+struct instant worker_now(const struct worker *worker)
+{
+	return worker->now;
+}
+
 static void count(struct worker *worker, enum verdict verdict, size_t n)
 {
 	if (n > 0)
@@ -250,13 +255,12 @@ int worker_serve(struct worker *worker)
 
 	worker->load = 0;
 	while (moved >= ROUND_PACKETS_MIN && worker->load < load_max && !worker->broken) {
-		struct instant now = clock_now();
-
+		worker->now = clock_now();
 		worker->tun_ready = tun_ready;
-		moved = serve_round(worker, now);
+		moved = serve_round(worker, worker->now);
 		if (worker->has_events)
-			take_events(worker, now);
-		load_max = worker_load_max(worker, now);
+			take_events(worker, worker->now);
+		load_max = worker_load_max(worker, worker->now);
 	}
 	worker->tun_ready = 0;
 	worker->transport_ready = false;

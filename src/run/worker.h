@@ -92,6 +92,9 @@ void worker_transport_ready(struct worker *worker, bool events);
 /** worker_deadline() - when worker_serve() has something to do even if nothing is ready */
 struct instant worker_deadline(const struct worker *worker);
 
+/** worker_now() - the clock as worker_serve() read it last */
+struct instant worker_now(const struct worker *worker);
+
 /**
  * worker_serve() - move packets both ways, of what is ready, and do what is due, until there is no more
  * of it or it is time to ask what else is ready

@@ -97,6 +97,7 @@ struct incoming {
 /**
  * struct worker - one of them
  * @tun_ready: which queues of the device can be read, a bit each
+ * @now:    when the last round began
  * @load:   bytes moved since it was last asked what is ready (worker_load_max())
  * @short_until: till then that is asked often, since somebody waits
  * @number: 0 for the first
@@ -114,6 +115,7 @@ struct worker {
 	struct crew *crew;
 	struct mailbox *mail;
 	struct keymemory keys;
+	struct instant now;
 	uint32_t tun_ready;
 	int load;
 	struct instant short_until;
