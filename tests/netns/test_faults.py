@@ -202,6 +202,7 @@ def test_whoever_is_stopped_goes_on_to_be_ended_by_down(world, stopped):
 def test_status_of_one_that_is_stopped_says_so(world):
     daemon = world.start_server()
     os.killpg(daemon.pid, signal.SIGSTOP)
+    wait_for(lambda: set(map(state, household(daemon).values())) == {"T"}, what="all of them to be stopped")
     done = world.server.run("minivpn", "status", check=False)
     assert done.returncode == 1
     assert re.search(r"minivpn0 does not answer: it hangs, or somebody has stopped it \(Ctrl-Z", done.stderr)
@@ -312,11 +313,11 @@ def test_nowhere_to_write_down_what_is_to_be_undone(world):
 
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_room_to_write_it_down_once(world, role):
-    """Two directories, the instance's with its socket and its journal, and a server's note of its clients."""
+    """Four directories, the instance's socket and its journal; a server's note of its clients and of its keys."""
     host = host_of(world, role)
     if role == "client":
         world.start_server()
-    host.run("mount", "-t", "tmpfs", "-o", f"nr_inodes={6 if role == 'client' else 7}", "tmpfs", "/run")
+    host.run("mount", "-t", "tmpfs", "-o", f"nr_inodes={6 if role == 'client' else 8}", "tmpfs", "/run")
     before = host.snapshot()
     daemon = start(world, role)
     world.start_client() if role == "server" else None
