@@ -38,8 +38,8 @@ static void say_names(const struct instances *running)
 	say("several tunnels run, expected the name of one:%s", text);
 }
 
-/* Has all processes of the tunnel go on, should somebody have stopped them (Ctrl-Z, SIGSTOP): they end as
- * they should then. */
+/* Has all processes of the tunnel go on, should somebody have stopped them (Ctrl-Z the keeper, SIGSTOP
+ * any): they end as they should then. */
 static void wake(const char *name)
 {
 	char path[64];

@@ -109,8 +109,8 @@ static int ask(const char *name, const struct control_request *request, json_t *
 		return EXIT_FAILURE;
 	}
 	if (r == -ETIMEDOUT) {
-		say("%s does not answer: it hangs, or somebody has stopped it (Ctrl-Z; 'fg' has it "
-		    "go on, 'minivpn down %s' ends it)",
+		say("%s does not answer: it hangs, or somebody has stopped its network process "
+		    "('minivpn down %s' ends it)",
 		    name, name);
 		return EXIT_FAILURE;
 	}
