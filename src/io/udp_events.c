@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/errqueue.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -15,6 +16,14 @@ static bool is_extended_error(const struct cmsghdr *detail)
 {
 	return (detail->cmsg_level == IPPROTO_IP && detail->cmsg_type == IP_RECVERR) ||
 	       (detail->cmsg_level == IPPROTO_IPV6 && detail->cmsg_type == IPV6_RECVERR);
+}
+
+/* A firewall says so in IPv4 as if there were no way (RFC 1812 section 5.2.7.1); in IPv6 Linux tells it apart. */
+static bool is_prohibited(const struct sock_extended_err *error)
+{
+	return error->ee_origin == SO_EE_ORIGIN_ICMP && error->ee_type == ICMP_DEST_UNREACH &&
+	       (error->ee_code == ICMP_NET_ANO || error->ee_code == ICMP_HOST_ANO ||
+		error->ee_code == ICMP_PKT_FILTERED);
 }
 
 /* False for what is of no interest, such as a time stamp. */
@@ -36,6 +45,8 @@ static bool event_from(const struct sock_extended_err *error, const union sockad
 		break;
 	default:
 		event.kind = TRANSPORT_UNREACHABLE;
+		if (is_prohibited(error))
+			event.why = EACCES;
 	}
 	sockaddr_to(destination, &event.endpoint);
 	*ret_event = event;

@@ -180,8 +180,14 @@ char *contact_words(const struct contact *contact, char ret_text[CONTACT_WORDS_B
 			 contact->host);
 		break;
 	case CONTACT_UNREACHABLE:
-		snprintf(ret_text, CONTACT_WORDS_BYTES, "no route to %s (%s): %s", where,
-			 strerror(contact->why), unreachable_words(contact->why));
+		if (contact->why == EACCES)
+			snprintf(ret_text, CONTACT_WORDS_BYTES,
+				 "a firewall does not let anything through to %s: is that UDP port "
+				 "open there, and on the way?",
+				 where);
+		else
+			snprintf(ret_text, CONTACT_WORDS_BYTES, "no route to %s (%s): %s", where,
+				 strerror(contact->why), unreachable_words(contact->why));
 		break;
 	case CONTACT_REFUSED:
 		snprintf(ret_text, CONTACT_WORDS_BYTES,

@@ -63,6 +63,19 @@ def test_a_reason_that_changes_is_said_at_once(world):
     client.wait_for_output("up: minivpn0", timeout=7)
 
 
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_firewall_that_refuses_is_no_missing_network(world, family):
+    """firewalld's word for a port that is not open."""
+    world.server.nft("table inet f { chain i { type filter hook input priority 0; udp dport 4500 reject with icmpx"
+                     " admin-prohibited; }; }\n")
+    world.start_server()
+    client = world.start_client(remote=OUTER[family], up=False)
+    client.wait_for_output(r"a firewall does not let anything through to \S+:4500: is that UDP port open", timeout=5)
+    assert "connected to a network" not in client.output()
+    world.server.nft("flush table inet f\n")
+    client.wait_for_output("up: minivpn0", timeout=20)
+
+
 def test_of_several_addresses_a_dead_one_costs_no_time(world):
     """IPv6 that is switched on and leads nowhere: its addresses come first, and nobody has to wait for them."""
     world.start_server()

@@ -193,6 +193,9 @@ static void troubles_are_told_apart(void **state)
 	assert_true(contact_hear(&contact, &no_way));
 	assert_true(
 		words_have("no route to 192.0.2.1:4501 (Network is unreachable): is this machine"));
+	no_way.why = EACCES;
+	contact_hear(&contact, &no_way);
+	assert_true(words_have("a firewall does not let anything through to 192.0.2.1:4501"));
 	no_way.why = EPERM;
 	contact_hear(&contact, &no_way);
 	assert_true(words_have("(Operation not permitted): does a firewall"));
