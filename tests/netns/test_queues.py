@@ -44,13 +44,6 @@ def test_a_device_that_was_there_keeps_its_queue(world):
     world.client.ip("link", "show", "minivpn0")
 
 
-def test_a_device_of_several_queues_is_left_alone(world):
-    world.client.ip("tuntap", "add", "minivpn0", "mode", "tun", "vnet_hdr", "multi_queue")
-    client = world.start_client(up=False)
-    client.wait_for_output("there is an interface minivpn0 already")
-    assert client.wait() == 1
-
-
 @pytest.fixture(name="one_cpu")
 def all_on_one_cpu():
     """The wires of a lab have a queue for each CPU: a sender that moves to another overtakes itself there."""
