@@ -308,6 +308,22 @@ class Link:
         self.host_a.ip("link", "del", self.a)
 
 
+# As python3 -m http.server, which asks for its own name first: where no name server answers, for long.
+_WEB_SERVER = """
+import functools, http.server, socket, socketserver, sys
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        socketserver.TCPServer.server_bind(self)
+folder, port = sys.argv[1:]
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+with Server(("::", int(port)), handler) as server:
+    print("Serving HTTP")
+    server.serve_forever()
+"""
+
+
 class Host:
     """A machine of the lab.  Made by Lab.host(), never directly.
 
@@ -539,8 +555,7 @@ class Host:
         """
         folder = Path(tempfile.mkdtemp(prefix="http-", dir=self.lab.folder))
         (folder / "page").write_bytes(text.encode() + b"." * size)
-        process = self.start("/usr/bin/python3", "-u", "-m", "http.server", "-b", "::", "-d", folder,
-                             port)
+        process = self.start("/usr/bin/python3", "-u", "-c", _WEB_SERVER, folder, port)
         process.wait_for_output("Serving HTTP")
         return process
 

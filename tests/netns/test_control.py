@@ -178,7 +178,7 @@ def test_a_terminal_is_told_what_it_understands(pair):
                                      "help", "server --help", "list"])
 def test_output_that_has_no_room_is_no_success(pair, command):
     _, server = pair
-    done = server.run("sh", "-c", f"{MINIVPN} {command} >/dev/full", check=False)
+    done = server.run("sh", "-c", f"{shlex.quote(MINIVPN)} {command} >/dev/full", check=False)
     assert done.returncode == 1 and "minivpn: standard output cannot be written" in done.stderr
 
 
@@ -233,7 +233,7 @@ def test_a_group_may_look_but_not_touch(hosts, tmp_path):
     # A umask that keeps everybody out of new folders, as careful people have it; and one right less
     # than root has, as in the systemd unit.
     server.start("sh", "-c", "umask 077; exec setpriv --bounding-set=-chown "
-                 f"{MINIVPN} server --control-group watchers {keys}").wait_for_output("tunnel: up")
+                 f"{shlex.quote(MINIVPN)} server --control-group watchers {keys}").wait_for_output("tunnel: up")
     client.start("minivpn", "client", key).wait_for_output("tunnel: up")
 
     def ask(*words, groups="7007"):

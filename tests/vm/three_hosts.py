@@ -14,6 +14,7 @@ ends' programs as MINIVPN, MINIVPN_KEYGEN and MINIVPN_NFT, a key in /tmp/laptop.
 """
 
 import re
+import shlex
 import shutil
 
 import debian
@@ -86,7 +87,7 @@ def run(folder, script, words=""):
     programs = {"MINIVPN": program("minivpn"), "MINIVPN_KEYGEN": program("minivpn-keygen"),
                 "MINIVPN_NFT": program("minivpn-nft")}
     checks = re.findall(r"^check (\S+)", script, re.MULTILINE)
-    whole = re.sub("MINIVPN(_KEYGEN|_NFT)?", lambda m: programs[m.group()], _BEGIN + script + _END)
+    whole = re.sub("MINIVPN(_KEYGEN|_NFT)?", lambda m: shlex.quote(programs[m.group()]), _BEGIN + script + _END)
     told = debian.boot(folder, whole, [*programs.values(), *map(shutil.which, _TOOLS)],
                        words=words, timeout=280)
     bad = re.findall(r"^not ok (\S+)", told, re.MULTILINE)
