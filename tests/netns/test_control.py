@@ -253,7 +253,10 @@ def test_a_group_may_look_but_not_touch(hosts, tmp_path):
         assert asked.returncode > 0 and "ermission denied" in asked.stderr, (command, asked)
     # It is not our program that keeps to that.
     for request in ("reload", "down", "keylog", "nonsense"):
-        told = json.loads(ask("/usr/bin/python3", "-c", OTHER_PROGRAM, request).stdout)
+        # -I: the folder that it starts in may be one that nobody may read, as root's home is.
+        asked = ask("/usr/bin/python3", "-I", "-c", OTHER_PROGRAM, request)
+        assert asked.returncode == 0, asked.stderr
+        told = json.loads(asked.stdout)
         assert told.pop("minivpn") and told == {"denied": True, "error": "that is for root"}
     stranger = ask(MINIVPN, "status", groups="7008")
     assert stranger.returncode == 1 and "that is for root" in stranger.stderr
