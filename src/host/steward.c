@@ -282,8 +282,9 @@ static_assert(sizeof(requests) / sizeof(*requests) == REQUEST_KIND_COUNT,
 /* How it goes on after a request. */
 enum outcome {
 	OUTCOME_GO_ON,
-	OUTCOME_END,     /* the network process has gone */
-	OUTCOME_BETRAYAL /* it is not itself any more */
+	OUTCOME_END,       /* the network process has gone */
+	OUTCOME_DISPLACED, /* the interface's name is another's */
+	OUTCOME_BETRAYAL   /* it is not itself any more */
 };
 
 /* Takes one request. */
@@ -423,7 +424,7 @@ static enum outcome live(struct stewardship *s, int lifeline, int changes)
 			/* An interface without IPv6, as one that was set down, would be arranged
 			 * without it, and that would leave beside it. */
 			if (!restore(s, route_gone))
-				return OUTCOME_END;
+				return OUTCOME_DISPLACED;
 			refresh(s);
 			if (s->phase == PHASE_ARRANGED)
 				bypass_look(&s->bypass, s->arrangement.rtnl, &s->arrangement.plan);
@@ -457,5 +458,5 @@ int steward_main(int fd, int lifeline, int state, const struct limits *limits)
 	if (has_ended(lifeline))
 		state_remove(limits->interface);
 	free(s.routes);
-	return outcome == OUTCOME_BETRAYAL;
+	return outcome != OUTCOME_END;
 }
