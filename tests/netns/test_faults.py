@@ -24,6 +24,17 @@ def household(daemon):
     return {"keeper": daemon.pid, **children(daemon)}
 
 
+def kill_household(daemon):
+    """Kill all processes of a tunnel as if at one moment."""
+    pids = list(household(daemon).values())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)  # else one would tidy up after the other
+    for pid in pids:
+        kill(pid)
+    daemon.wait()
+    wait_for(lambda: all(map(has_ended, pids)), 1.0, "all of its processes to end")
+
+
 def kill(pid):
     try:
         os.kill(pid, signal.SIGKILL)
@@ -94,13 +105,7 @@ def test_with_all_killed_device_and_firewall_are_gone_at_once_and_the_rest_at_th
         world.start_server()
     before = host.snapshot()
     daemon = start(world, role)
-    pids = list(household(daemon).values())
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)  # else one would tidy up after the other
-    for pid in pids:
-        kill(pid)
-    daemon.wait()
-    wait_for(lambda: all(map(has_ended, pids)), 1.0, "all of its processes to end")
+    kill_household(daemon)
     left = host.snapshot()
     assert left["links"] == before["links"] and left["nft"] == before["nft"]
     assert not [route for route in left["routes"] if "minivpn0" in route]
@@ -444,13 +449,7 @@ def test_an_interface_that_was_made_beforehand_is_as_it_was(world, end):
         kill(children(client)["steward"])
         client.wait()
     else:
-        pids = list(household(client).values())
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)  # else one would tidy up after the other
-        for pid in pids:
-            kill(pid)
-        client.wait()
-        wait_for(lambda: all(map(has_ended, pids)), 1.0, "all of its processes to end")
+        kill_household(client)
         assert settings_of_interface(host) != before
         again = world.start_client()
         assert "put right what was left behind" in again.output()
